@@ -1,0 +1,311 @@
+//! kitfox.toml: what the operator decides.
+
+pub mod document;
+mod environment;
+mod parse;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use secrecy::SecretString;
+use serde::Deserialize;
+use url::Url;
+
+use crate::load_error::LoadError;
+
+pub use self::environment::Environment;
+
+/// The whole configuration, with every default filled in.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub project: ProjectConfig,
+    pub server: ServerConfig,
+    pub store: StoreConfig,
+    pub auth: AuthConfig,
+    pub providers: BTreeMap<String, ProviderConfig>,
+    /// Holds `default`, save in one case: no provider is configured, `OPENAI_API_KEY` is not set, and
+    /// the server listens on more than loopback. Then this and `providers` are empty, the server runs,
+    /// and whoever asks for a model says the remedy.
+    pub models: BTreeMap<String, ModelConfig>,
+    pub agents: AgentsConfig,
+    pub prompts: PromptsConfig,
+    pub plugins: PluginsConfig,
+    /// Own paths of plugin routes: `/cats` → `cat-lounge`.
+    pub routes: BTreeMap<String, String>,
+    pub limits: Limits,
+}
+
+#[derive(Debug, Clone)]
+pub struct ProjectConfig {
+    /// `[project] name`, default: the folder's name.
+    pub name: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// `host:port`, default `127.0.0.1:8000`.
+    pub listen: String,
+    /// `scheme://host[:port]`, as browsers send them.
+    pub cors_origins: Vec<String>,
+    /// Default `http://localhost:PORT`. A path has no slash at its end; a URL without a path has, as
+    /// [`Url`] writes it.
+    pub public_url: Url,
+    /// Default `["/chatkit"]`.
+    pub chatkit_paths: Vec<String>,
+    /// Lower case.
+    pub visible_headers: Vec<String>,
+    /// How long running turns may go on at shutdown; default 20 s.
+    pub shutdown_grace: Duration,
+}
+
+#[derive(Clone)]
+pub struct StoreConfig {
+    /// `sqlite://kitfox.db`, relative to the project; `sqlite::memory:`.
+    pub url: String,
+    pub attachments: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthConfig {
+    /// Never empty.
+    pub modes: Vec<AuthMode>,
+    /// For [`AuthMode::Header`], default `X-User-ID`.
+    pub header: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthMode {
+    Session,
+    Header,
+}
+
+#[derive(Clone)]
+pub struct ProviderConfig {
+    /// Default: `responses` at `OpenAI`, `chat_completions`, which more servers speak, elsewhere.
+    pub api: Api,
+    /// Default: that of `OpenAI`. Without a slash at the end, without a password.
+    pub base_url: String,
+    pub api_key: Option<SecretString>,
+    /// Sent with every request.
+    pub headers: BTreeMap<String, String>,
+    /// For [`Api::Scripted`]: the file that is replayed, with the project's folder before it.
+    pub file: Option<PathBuf>,
+    /// Default 10 s.
+    pub connect_timeout: Duration,
+    /// Default 120 s.
+    pub first_byte_timeout: Duration,
+    /// Between two pieces of an answer; default 120 s.
+    pub idle_timeout: Duration,
+    /// Further tries before the first event; default 2.
+    pub retries: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Api {
+    Responses,
+    ChatCompletions,
+    Demo,
+    Scripted,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelConfig {
+    /// A key of `providers`.
+    pub provider: String,
+    pub model: String,
+    /// Default: the key.
+    pub label: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentsConfig {
+    /// The file in prompts/ without `.md`; default `assistant`.
+    pub default: String,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub struct PromptsConfig {
+    /// The environment variables that templates may read as `env.NAME`, with their values. One that is
+    /// not set is left out.
+    pub env: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct PluginsConfig {
+    pub trust: Trust,
+    pub by_name: BTreeMap<String, PluginConfig>,
+    /// Private and loopback addresses that plugins may reach, as `host:port`, `address` or `address/prefix`.
+    pub allow_addresses: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trust {
+    #[default]
+    Declared,
+    Ask,
+}
+
+/// `[plugins.NAME]`
+#[derive(Debug, Clone, Default)]
+pub struct PluginConfig {
+    /// Narrows what the plugin states; `env` and `credentials` are granted here only.
+    pub permissions: Option<RawPermissions>,
+    /// The values of the environment variables that `permissions.env` grants, read at load. One that is
+    /// not set is left out.
+    pub env: BTreeMap<String, SecretString>,
+}
+
+/// Permissions as written, in plugin.toml, in `plugin(#{ permissions })` and in `[plugins.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawPermissions {
+    #[serde(default)]
+    pub http: Option<Vec<String>>,
+    #[serde(default)]
+    pub credentials: Option<Vec<String>>,
+    #[serde(default)]
+    pub knowledge: Option<Vec<String>>,
+    #[serde(default)]
+    pub env: Option<Vec<String>>,
+    #[serde(default)]
+    pub model: Option<bool>,
+    #[serde(default)]
+    pub tools: Option<Vec<String>>,
+    #[serde(default)]
+    pub public: Option<bool>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Limits {
+    pub plugin: PluginLimits,
+    /// Of a request's body, in bytes; default 8 MiB.
+    pub body_bytes: usize,
+    /// Rounds of model calls in one turn; default 20.
+    pub rounds: usize,
+}
+
+/// `[limits.plugin]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginLimits {
+    /// Of one call, waiting for http, model and other tools not counted; default 10 s.
+    pub timeout: Duration,
+    pub operations: u64,
+    pub string_bytes: usize,
+    /// Entries of an array or map.
+    pub entries: usize,
+    pub call_depth: usize,
+    /// Scripts that run at one time; default 256.
+    pub threads: usize,
+    /// Of a value kept in `kv`; default 1 MiB.
+    pub kv_bytes: usize,
+}
+
+impl Config {
+    /// Parses kitfox.toml (`None`: there is none), with `KITFOX_SECTION__KEY` of the environment over
+    /// it. `project` is the folder, for relative paths and the default name. As many errors as can be
+    /// found are told at once.
+    pub fn parse(
+        text: Option<&str>,
+        environment: &Environment,
+        project: &Path,
+    ) -> Result<Self, Vec<LoadError>> {
+        parse::parse(text, environment, project)
+    }
+
+    /// The keys that differ from `other` and are read at start only.
+    pub fn needs_restart(&self, other: &Self) -> Vec<&'static str> {
+        let mut keys = Vec::new();
+        if self.server.listen != other.server.listen {
+            keys.push("server.listen");
+        }
+        if self.store.url != other.store.url {
+            keys.push("store.url");
+        }
+        keys
+    }
+
+    /// Whether only this machine can reach the server and nobody logs in: a developer's own.
+    pub fn is_local(&self) -> bool {
+        self.server.listens_on_loopback() && self.server.is_public_url_loopback()
+    }
+
+    /// Whether the built-in demo model answers.
+    pub fn uses_demo_model(&self) -> bool {
+        self.models
+            .values()
+            .any(|model| self.providers.get(&model.provider).is_some_and(|it| it.api == Api::Demo))
+    }
+}
+
+impl ServerConfig {
+    /// Whether nobody but this machine can connect.
+    pub fn listens_on_loopback(&self) -> bool {
+        is_loopback(self.listen.rsplit_once(':').map_or("", |(host, _)| host))
+    }
+
+    /// Whether pages are meant for this machine alone.
+    pub fn is_public_url_loopback(&self) -> bool {
+        self.public_url.host_str().is_some_and(is_loopback)
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let host = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|it| it.to_canonical().is_loopback())
+}
+
+impl Default for PluginLimits {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(10),
+            operations: 50_000_000,
+            string_bytes: 4 << 20,
+            entries: 100_000,
+            call_depth: 64,
+            threads: 256,
+            kv_bytes: 1 << 20,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { plugin: PluginLimits::default(), body_bytes: 8 << 20, rounds: 20 }
+    }
+}
+
+/// A database's URL may hold a password.
+impl fmt::Debug for StoreConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreConfig").finish_non_exhaustive()
+    }
+}
+
+/// Headers may hold secrets: only their names are shown.
+impl fmt::Debug for ProviderConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProviderConfig")
+            .field("api", &self.api)
+            .field("base_url", &self.base_url)
+            .field("headers", &self.headers.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Values of the environment are often secrets: only their names are shown.
+impl fmt::Debug for PromptsConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PromptsConfig").field("env", &self.env.keys()).finish()
+    }
+}

@@ -1,0 +1,303 @@
+//! kitfox.toml, section by section.
+
+mod models;
+mod server;
+
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use secrecy::SecretString;
+
+use crate::{
+    config::{
+        AgentsConfig, AuthConfig, AuthMode, Config, Environment, Limits, PluginConfig,
+        PluginLimits, PluginsConfig, ProjectConfig, PromptsConfig, RawPermissions, StoreConfig,
+        Trust,
+        document::{Content, Field, Node, Reader, Table, suggestion},
+    },
+    load_error::LoadError,
+};
+
+use self::{
+    models::read_models,
+    server::{check_path, is_at_or_below, read_header_name, read_server},
+};
+
+const FILE: &str = "kitfox.toml";
+
+/// What later versions read is accepted now, and ignored.
+const LATER: &[&str] = &["transcribe", "mcp", "credentials", "page"];
+
+const SECTIONS: &[&str] = &[
+    "project",
+    "server",
+    "store",
+    "auth",
+    "providers",
+    "models",
+    "agents",
+    "prompts",
+    "plugins",
+    "routes",
+    "limits",
+    "transcribe",
+    "mcp",
+    "credentials",
+    "page",
+];
+
+pub fn parse(
+    text: Option<&str>,
+    environment: &Environment,
+    project: &Path,
+) -> Result<Config, Vec<LoadError>> {
+    let text = text.unwrap_or_default();
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let reader = Reader::new(FILE);
+    let config = read(text, environment, project, &reader);
+    let errors = reader.into_errors();
+    match config {
+        Some(config) if errors.is_empty() => Ok(config),
+        Some(_) | None => Err(errors),
+    }
+}
+
+fn read(text: &str, environment: &Environment, project: &Path, reader: &Reader) -> Option<Config> {
+    let mut node = Node::from_toml(text, reader)?;
+    environment.put_over(&mut node);
+    if let Content::Map(sections) = &mut node.content {
+        for (key, section) in sections {
+            if !LATER.contains(&key.name.as_str()) {
+                super::environment::resolve(section, &key.name, text, environment, reader);
+            }
+        }
+    }
+    let root = reader.root(node).table(SECTIONS)?;
+
+    let server = read_server(&root);
+    let (providers, models) = read_models(&root, &server, environment, project);
+    Some(Config {
+        project: read_project(&root, project),
+        store: read_store(&root),
+        auth: read_auth(&root),
+        providers,
+        models,
+        agents: read_agents(&root),
+        prompts: read_prompts(&root, environment),
+        plugins: read_plugins(&root, environment),
+        routes: read_routes(&root, &server.chatkit_paths),
+        limits: read_limits(&root),
+        server,
+    })
+}
+
+fn read_project(root: &Table<'_>, project: &Path) -> ProjectConfig {
+    let table = root.table("project", &["name"]);
+    let name = table.get("name").and_then(|it| it.text_not_empty()).unwrap_or_else(|| {
+        let folder = std::path::absolute(project).ok();
+        let name = folder.as_deref().and_then(Path::file_name).and_then(|it| it.to_str());
+        name.unwrap_or("kitfox").to_owned()
+    });
+    ProjectConfig { name }
+}
+
+pub fn read_duration(table: &Table<'_>, key: &str, default: Duration, least: Duration) -> Duration {
+    table.get(key).and_then(|it| it.duration(least)).unwrap_or(default)
+}
+
+fn read_store(root: &Table<'_>) -> StoreConfig {
+    let table = root.table("store", &["url", "attachments"]);
+    let url = table.get("url").and_then(|it| {
+        let url = it.text()?;
+        match url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("sqlite") => return Some(url),
+            Some(scheme @ ("postgres" | "postgresql" | "mysql")) => it.refuse_with_remedy(
+                format!(
+                    "`store.url` begins with `{scheme}:`, which is not available in this version"
+                ),
+                "use `sqlite://kitfox.db`",
+            ),
+            Some(_) | None => it.refuse_with_remedy(
+                "`store.url` must be the URL of a database",
+                "use `sqlite://kitfox.db`",
+            ),
+        }
+        None
+    });
+    StoreConfig {
+        url: url.unwrap_or_else(|| "sqlite://kitfox.db".to_owned()),
+        attachments: table
+            .get("attachments")
+            .and_then(|it| it.text_not_empty())
+            .unwrap_or_else(|| "file://attachments".to_owned()),
+    }
+}
+
+fn read_auth(root: &Table<'_>) -> AuthConfig {
+    let table = root.table("auth", &["mode", "header"]);
+    let header = table.get("header").and_then(|it| read_header_name(&it));
+    AuthConfig {
+        modes: table.get("mode").map_or_else(|| vec![AuthMode::Session], |it| read_modes(&it)),
+        header: header.unwrap_or_else(|| "X-User-ID".to_owned()),
+    }
+}
+
+fn read_modes(field: &Field<'_>) -> Vec<AuthMode> {
+    let fields = match &field.node.content {
+        Content::Text(_) => vec![field.clone()],
+        _ => field.list().unwrap_or_default(),
+    };
+    let mut modes = Vec::new();
+    for field in &fields {
+        let Some(mode) = read_mode(field) else { continue };
+        if modes.contains(&mode) {
+            field.refuse(format!("`{}` names a mode twice", field.path));
+        } else {
+            modes.push(mode);
+        }
+    }
+    if fields.is_empty() {
+        field.refuse_with_remedy("`auth.mode` must not be empty", "leave it out for `session`");
+    }
+    if modes.len() > 1 && modes.contains(&AuthMode::Header) {
+        field.refuse_with_remedy(
+            "`auth.mode` lists `header` beside others, so that anybody could be anyone by sending it",
+            "use `header` alone, behind a proxy that sets it, or leave it out",
+        );
+    }
+    modes
+}
+
+fn read_mode(field: &Field<'_>) -> Option<AuthMode> {
+    let words = [("session", AuthMode::Session), ("header", AuthMode::Header)];
+    if let Content::Text(text) | Content::Untyped { text, .. } = &field.node.content
+        && ["token", "jwt", "oidc"].contains(&text.as_str())
+    {
+        field.refuse_with_remedy(
+            format!("`{}`: the mode `{text}` is not available in this version", field.path),
+            "use `session` or `header`",
+        );
+        return None;
+    }
+    field.word(&words)
+}
+
+fn read_agents(root: &Table<'_>) -> AgentsConfig {
+    let table = root.table("agents", &["default"]);
+    let default = table.get("default").and_then(|it| {
+        let id = it.text_not_empty()?;
+        if id.contains('/') || id.starts_with('_') || id.strip_suffix(".md").is_some() {
+            it.must_be("the name of a file in prompts/ without `.md`, such as `assistant`");
+        }
+        Some(id)
+    });
+    AgentsConfig { default: default.unwrap_or_else(|| "assistant".to_owned()) }
+}
+
+fn read_prompts(root: &Table<'_>, environment: &Environment) -> PromptsConfig {
+    let table = root.table("prompts", &["env"]);
+    let names = table.get("env").and_then(|it| it.texts()).unwrap_or_default();
+    PromptsConfig { env: environment.of_names(&names) }
+}
+
+fn read_plugins(root: &Table<'_>, environment: &Environment) -> PluginsConfig {
+    let mut plugins = PluginsConfig {
+        trust: Trust::default(),
+        by_name: BTreeMap::new(),
+        allow_addresses: Vec::new(),
+    };
+    for (key, field) in root.map("plugins").fields() {
+        match key.name.as_str() {
+            "trust" => {
+                let words = [("declared", Trust::Declared), ("ask", Trust::Ask)];
+                plugins.trust = field.word(&words).unwrap_or_default();
+            }
+            "allow_addresses" => plugins.allow_addresses = field.texts().unwrap_or_default(),
+            name if !matches!(field.node.content, Content::Map(_) | Content::Untyped { .. }) => {
+                field.refuse_with_remedy(
+                    format!("unknown key `plugins.{name}`"),
+                    format!(
+                        "{}; a plugin's own settings are a table, `[plugins.NAME]`",
+                        suggestion(name, &["trust", "allow_addresses"])
+                    ),
+                );
+            }
+            _ => {
+                let Some(table) = field.table(&["permissions"]) else { continue };
+                let permissions = table.get("permissions").and_then(|it| read_permissions(&it));
+                let granted =
+                    permissions.as_ref().and_then(|it| it.env.clone()).unwrap_or_default();
+                let env = environment.of_names(&granted);
+                let env = env.into_iter().map(|(name, value)| (name, SecretString::from(value)));
+                plugins.by_name.insert(key.name, PluginConfig { permissions, env: env.collect() });
+            }
+        }
+    }
+    plugins
+}
+
+fn read_permissions(field: &Field<'_>) -> Option<RawPermissions> {
+    let table =
+        field.table(&["http", "credentials", "knowledge", "env", "model", "tools", "public"])?;
+    let texts = |key| table.get(key).and_then(|it| it.texts());
+    let boolean = |key| table.get(key).and_then(|it| it.boolean());
+    Some(RawPermissions {
+        http: texts("http"),
+        credentials: texts("credentials"),
+        knowledge: texts("knowledge"),
+        env: texts("env"),
+        model: boolean("model"),
+        tools: texts("tools"),
+        public: boolean("public"),
+    })
+}
+
+fn read_routes(root: &Table<'_>, chatkit_paths: &[String]) -> BTreeMap<String, String> {
+    let mut routes = BTreeMap::new();
+    for (key, field) in root.map("routes").fields() {
+        let path = key.name;
+        if !check_path(&field, &path) {
+            continue;
+        }
+        if let Some(taken) = chatkit_paths.iter().find(|it| is_at_or_below(&path, it)) {
+            field.refuse_with_remedy(
+                format!("`routes` mounts `{path}`, but the chat is served at `{taken}`"),
+                "choose another path",
+            );
+            continue;
+        }
+        if let Some(plugin) = field.text_not_empty() {
+            routes.insert(path, plugin);
+        }
+    }
+    routes
+}
+
+fn read_limits(root: &Table<'_>) -> Limits {
+    fn count<T: TryFrom<i128>>(table: &Table<'_>, key: &str, default: T) -> T {
+        table.get(key).and_then(|it| it.count(1)).unwrap_or(default)
+    }
+    let default = Limits::default();
+    let table = root.table("limits", &["body_bytes", "rounds", "plugin", "attachments"]);
+    let plugin = table.table(
+        "plugin",
+        &["timeout", "operations", "string_bytes", "entries", "call_depth", "threads", "kv_bytes"],
+    );
+    Limits {
+        body_bytes: count(&table, "body_bytes", default.body_bytes),
+        rounds: count(&table, "rounds", default.rounds),
+        plugin: PluginLimits {
+            timeout: read_duration(
+                &plugin,
+                "timeout",
+                default.plugin.timeout,
+                Duration::from_millis(1),
+            ),
+            operations: count(&plugin, "operations", default.plugin.operations),
+            string_bytes: count(&plugin, "string_bytes", default.plugin.string_bytes),
+            entries: count(&plugin, "entries", default.plugin.entries),
+            call_depth: count(&plugin, "call_depth", default.plugin.call_depth),
+            threads: count(&plugin, "threads", default.plugin.threads),
+            kv_bytes: count(&plugin, "kv_bytes", default.plugin.kv_bytes),
+        },
+    }
+}

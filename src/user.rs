@@ -1,0 +1,97 @@
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// Who owns a thread: the method of login, its issuer and the subject there, in one string.
+///
+/// Users of different methods never meet, because the method is part of the key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UserKey(String);
+
+impl UserKey {
+    /// `issuer` is empty for methods that have none.
+    pub fn new(method: &str, issuer: &str, subject: &str) -> Self {
+        // Lengths make the parts unambiguous whatever they hold.
+        Self(format!("{method}:{}:{issuer}:{subject}", issuer.len()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Who is asking.
+#[derive(Clone, PartialEq, Serialize)]
+pub struct User {
+    #[serde(skip)]
+    pub key: UserKey,
+    /// What prompts and plugins see as `user.id`. Never a session id as it was sent.
+    pub id: String,
+    pub name: Option<String>,
+    pub email: Option<String>,
+    pub org: Option<String>,
+    pub roles: Vec<String>,
+    pub claims: Map<String, Value>,
+}
+
+impl User {
+    /// A user of whom nothing but the id is known.
+    pub fn new(method: &str, issuer: &str, subject: &str) -> Self {
+        Self {
+            key: UserKey::new(method, issuer, subject),
+            id: subject.to_owned(),
+            name: None,
+            email: None,
+            org: None,
+            roles: Vec::new(),
+            claims: Map::new(),
+        }
+    }
+
+    /// With name and e-mail as the host page tells them, where the login gives none. Nothing else of
+    /// `info` counts: it is the client's word.
+    #[must_use]
+    pub fn with_info(mut self, info: &Map<String, Value>) -> Self {
+        let text = |key: &str| {
+            let text = info.get(key).and_then(Value::as_str).map(str::trim);
+            text.filter(|it| !it.is_empty()).map(str::to_owned)
+        };
+        self.name = self.name.or_else(|| text("name"));
+        self.email = self.email.or_else(|| text("email"));
+        self
+    }
+}
+
+/// Names and claims are the user's own: they stay out of logs and panics.
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("User").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{User, UserKey};
+
+    #[test]
+    fn users_of_different_methods_and_issuers_never_meet() {
+        let keys = [
+            UserKey::new("header", "", "u"),
+            UserKey::new("session", "", "u"),
+            UserKey::new("jwt", "a", "b:c"),
+            UserKey::new("jwt", "a:b", "c"),
+        ];
+        for (index, key) in keys.iter().enumerate() {
+            assert!(!keys[index + 1..].contains(key), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn a_user_is_not_shown() {
+        let mut user = User::new("header", "", "ada-7");
+        user.email = Some("ada@a.org".to_owned());
+        let shown = format!("{user:?}");
+        assert!(!shown.contains("ada"), "{shown}");
+    }
+}
