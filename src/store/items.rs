@@ -1,0 +1,351 @@
+use std::sync::LazyLock;
+
+use anyhow::anyhow;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sqlx::{Connection, Row as _, SqliteConnection};
+
+use super::{Record, StoreError, UserStore, list, list::PageQuery, sqlite::BEGIN, threads};
+use crate::chatkit::{FeedbackKind, ItemId, Order, Page, ThreadId, ThreadItem, now};
+
+/// One that exists stays where it stands, and finished if it was.
+const ADD: &str = "
+    insert into items (thread, id, kind, hidden, pending, generation, json)
+    select t.position, $3, $4, $5, $6, $7, $8 from threads t where t.id = $1 and t.owner = $2
+    on conflict (id) do update set
+        kind = excluded.kind,
+        hidden = excluded.hidden,
+        pending = items.pending * excluded.pending,
+        generation = coalesce(excluded.generation, items.generation),
+        json = excluded.json
+    where items.thread = excluded.thread";
+
+pub const LOAD_ITEM: &str = "
+    select i.json from items i join threads t on t.position = i.thread
+    where t.id = $1 and t.owner = $2 and i.id = $3 and i.hidden = 0 and i.pending = 0";
+
+const SAVE_ITEM: &str = "
+    update items set kind = $4, hidden = $5, json = $6
+    where id = $3 and thread = (select position from threads where id = $1 and owner = $2)";
+
+const DELETE_ITEM: &str = "
+    delete from items
+    where id = $3 and thread = (select position from threads where id = $1 and owner = $2)";
+
+pub const DELETE_AFTER: &str = "
+    delete from items
+    where thread = (select position from threads where id = $1 and owner = $2)
+      and position > (
+          select i.position from items i join threads t on t.position = i.thread
+          where t.id = $1 and t.owner = $2 and i.id = $3 and i.hidden = 0 and i.pending = 0
+      )";
+
+const ADD_FEEDBACK: &str = "
+    insert into feedback (item, kind, created_at)
+    select i.position, $4, $5 from items i join threads t on t.position = i.thread
+    where t.id = $1 and t.owner = $2 and i.id = $3 and i.hidden = 0 and i.pending = 0
+    on conflict (item) do update set kind = excluded.kind, created_at = excluded.created_at";
+
+pub static LIST_ITEMS: LazyLock<PageQuery> = LazyLock::new(|| {
+    PageQuery::new(
+        "select c.position, (
+             select '[' || string_agg(p.json, ',' order by p.position {order}) || ']'
+             from (
+                 select i.json, i.position from items i
+                 where i.thread = t.position and i.hidden = 0 and i.pending = 0
+                   and i.position {beyond} coalesce(c.position, $4)
+                 order by i.position {order} limit $5
+             ) p
+         )
+         from threads t
+         left join items c
+             on c.id = $3 and c.thread = t.position and c.hidden = 0 and c.pending = 0
+         where t.id = $1 and t.owner = $2",
+    )
+});
+
+/// Pairs of a kind and a record, as one JSON array.
+pub const LOAD_HISTORY: &str = "
+    select (
+        select '[' || string_agg('[\"' || i.kind || '\",' || i.json || ']', ',' order by i.position) || ']'
+        from items i
+        where i.thread = t.position and i.pending = 0 and i.position >= coalesce((
+            select v.position from items v
+            where v.thread = t.position and v.hidden = 0 and v.pending = 0
+            order by v.position desc limit 1 offset $3
+        ), 0)
+    )
+    from threads t where t.id = $1 and t.owner = $2";
+
+impl UserStore<'_> {
+    /// Adds records at the end of the thread. One that exists already (a checkpoint) is replaced
+    /// where it stands and counts as finished. `generation` made them, if a generation did.
+    pub async fn add_records(
+        &self,
+        thread: &ThreadId,
+        records: &[Record],
+        generation: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let database = self.store.database()?;
+        let mut connection = database.writer().await?;
+        if let [record] = records {
+            // One statement is a transaction by itself.
+            let owner = self.user.as_str();
+            return add(&mut connection, owner, thread, record.try_into()?, generation).await;
+        }
+        let mut transaction = connection.begin_with(BEGIN).await?;
+        for record in records {
+            add(&mut transaction, self.user.as_str(), thread, record.try_into()?, generation)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Keeps the state of an item that is in progress, so that a crash loses a second and not an
+    /// answer. It is in no list until it is added, or until the store is opened again.
+    pub async fn checkpoint(
+        &self,
+        thread: &ThreadId,
+        item: &ThreadItem,
+        generation: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let row = Row { pending: true, ..item.try_into()? };
+        let database = self.store.database()?;
+        add(&mut *database.writer().await?, self.user.as_str(), thread, row, generation).await
+    }
+
+    /// A visible item.
+    pub async fn load_item(
+        &self,
+        thread: &ThreadId,
+        item: &ItemId,
+    ) -> Result<ThreadItem, StoreError> {
+        let database = self.store.database()?;
+        let row = sqlx::query(LOAD_ITEM)
+            .bind(thread.as_str())
+            .bind(self.user.as_str())
+            .bind(item.as_str())
+            .fetch_optional(&mut *database.reader().await?)
+            .await?
+            .ok_or(StoreError::NotFound)?;
+        Ok(serde_json::from_str(row.try_get(0)?)?)
+    }
+
+    /// Replaces an item where it stands.
+    pub async fn save_item(&self, thread: &ThreadId, item: &ThreadItem) -> Result<(), StoreError> {
+        let row = Row::try_from(item)?;
+        let database = self.store.database()?;
+        let done = sqlx::query(SAVE_ITEM)
+            .bind(thread.as_str())
+            .bind(self.user.as_str())
+            .bind(row.id.as_str())
+            .bind(row.kind)
+            .bind(i64::from(row.hidden))
+            .bind(row.json)
+            .execute(&mut *database.writer().await?)
+            .await?;
+        threads::found(done.rows_affected())
+    }
+
+    pub async fn delete_item(&self, thread: &ThreadId, item: &ItemId) -> Result<(), StoreError> {
+        let database = self.store.database()?;
+        let done = sqlx::query(DELETE_ITEM)
+            .bind(thread.as_str())
+            .bind(self.user.as_str())
+            .bind(item.as_str())
+            .execute(&mut *database.writer().await?)
+            .await?;
+        threads::found(done.rows_affected())
+    }
+
+    /// Deletes all records after this item, hidden ones and checkpoints too.
+    pub async fn delete_after(&self, thread: &ThreadId, item: &ItemId) -> Result<(), StoreError> {
+        self.load_item(thread, item).await?;
+        let database = self.store.database()?;
+        sqlx::query(DELETE_AFTER)
+            .bind(thread.as_str())
+            .bind(self.user.as_str())
+            .bind(item.as_str())
+            .execute(&mut *database.writer().await?)
+            .await?;
+        Ok(())
+    }
+
+    /// A page of the visible, finished items as the JSON that clients get. `limit` is at least 1.
+    pub async fn list_items(
+        &self,
+        thread: &ThreadId,
+        limit: usize,
+        after: Option<&ItemId>,
+        order: Order,
+    ) -> Result<Page<Box<RawValue>>, StoreError> {
+        let after = after.map(ItemId::as_str);
+        let database = self.store.database()?;
+        let row = sqlx::query(LIST_ITEMS.sql(order))
+            .bind(thread.as_str())
+            .bind(self.user.as_str())
+            .bind(after)
+            .bind(list::beginning(order))
+            .bind(list::one_more(limit))
+            .fetch_optional(&mut *database.reader().await?)
+            .await?
+            .ok_or(StoreError::NotFound)?;
+        list::page::<Box<RawValue>>(&row, after, limit, |item| id_of(item))
+    }
+
+    /// The last records in their order, hidden ones included, back to the `visible`th visible item
+    /// from the end. `visible` is at least 1.
+    pub async fn load_history(
+        &self,
+        thread: &ThreadId,
+        visible: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        let database = self.store.database()?;
+        let row = sqlx::query(LOAD_HISTORY)
+            .bind(thread.as_str())
+            .bind(self.user.as_str())
+            .bind(i64::try_from(visible.saturating_sub(1)).unwrap_or(i64::MAX))
+            .fetch_optional(&mut *database.reader().await?)
+            .await?
+            .ok_or(StoreError::NotFound)?;
+        let mut records = Vec::new();
+        for (kind, json) in list::entries::<(&str, &RawValue)>(row.try_get(0)?)? {
+            records.push(match kind {
+                TOOL_CALL => Record::ToolCall(serde_json::from_str(json.get())?),
+                MESSAGE_NOTE => Record::MessageNote(serde_json::from_str(json.get())?),
+                _ => Record::Item(serde_json::from_str(json.get())?),
+            });
+        }
+        Ok(records)
+    }
+
+    /// Keeps the user's feedback on these items, which must all be visible items of the thread.
+    pub async fn add_feedback(
+        &self,
+        thread: &ThreadId,
+        items: &[ItemId],
+        kind: FeedbackKind,
+    ) -> Result<(), StoreError> {
+        let kind = match kind {
+            FeedbackKind::Positive => "positive",
+            FeedbackKind::Negative => "negative",
+        };
+        let database = self.store.database()?;
+        let mut connection = database.writer().await?;
+        let mut transaction = connection.begin_with(BEGIN).await?;
+        threads::require(&mut transaction, self.user.as_str(), thread).await?;
+        for item in items {
+            let done = sqlx::query(ADD_FEEDBACK)
+                .bind(thread.as_str())
+                .bind(self.user.as_str())
+                .bind(item.as_str())
+                .bind(kind)
+                .bind(now().as_microsecond())
+                .execute(&mut *transaction)
+                .await?;
+            threads::found(done.rows_affected())?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+/// A record as it is stored.
+pub struct Row<'a> {
+    id: &'a ItemId,
+    kind: &'static str,
+    hidden: bool,
+    pending: bool,
+    json: String,
+}
+
+const TOOL_CALL: &str = "tool_call";
+const MESSAGE_NOTE: &str = "message_note";
+
+impl<'a> TryFrom<&'a Record> for Row<'a> {
+    type Error = StoreError;
+
+    fn try_from(record: &'a Record) -> Result<Self, StoreError> {
+        match record {
+            Record::Item(item) => item.try_into(),
+            Record::ToolCall(call) => Ok(Self {
+                id: &call.id,
+                kind: TOOL_CALL,
+                hidden: true,
+                pending: false,
+                json: serde_json::to_string(call)?,
+            }),
+            Record::MessageNote(note) => Ok(Self {
+                id: &note.id,
+                kind: MESSAGE_NOTE,
+                hidden: true,
+                pending: false,
+                json: serde_json::to_string(note)?,
+            }),
+        }
+    }
+}
+
+impl<'a> TryFrom<&'a ThreadItem> for Row<'a> {
+    type Error = StoreError;
+
+    fn try_from(item: &'a ThreadItem) -> Result<Self, StoreError> {
+        let kind = match item {
+            ThreadItem::UserMessage(_) => "user_message",
+            ThreadItem::AssistantMessage(_) => "assistant_message",
+            ThreadItem::ClientToolCall(_) => "client_tool_call",
+            ThreadItem::Widget(_) => "widget",
+            ThreadItem::GeneratedImage(_) => "generated_image",
+            ThreadItem::StructuredInput(_) => "structured_input",
+            ThreadItem::Workflow(_) => "workflow",
+            ThreadItem::Task(_) => "task",
+            ThreadItem::HiddenContextItem(_) => "hidden_context_item",
+            ThreadItem::SdkHiddenContext(_) => "sdk_hidden_context",
+            ThreadItem::EndOfTurn(_) => "end_of_turn",
+        };
+        Ok(Self {
+            id: item.id(),
+            kind,
+            hidden: item.is_hidden(),
+            pending: false,
+            json: serde_json::to_string(item)?,
+        })
+    }
+}
+
+/// Adds a record at the end of the thread, or replaces it where it stands.
+pub async fn add(
+    connection: &mut SqliteConnection,
+    owner: &str,
+    thread: &ThreadId,
+    row: Row<'_>,
+    generation: Option<&str>,
+) -> Result<(), StoreError> {
+    let done = sqlx::query(ADD)
+        .bind(thread.as_str())
+        .bind(owner)
+        .bind(row.id.as_str())
+        .bind(row.kind)
+        .bind(i64::from(row.hidden))
+        .bind(i64::from(row.pending))
+        .bind(generation)
+        .bind(row.json)
+        .execute(&mut *connection)
+        .await?;
+    if done.rows_affected() == 0 {
+        threads::require(connection, owner, thread).await?;
+        return Err(StoreError::Failed(anyhow!("the item `{}` is in another thread", row.id)));
+    }
+    Ok(())
+}
+
+fn id_of(item: &RawValue) -> Result<String, StoreError> {
+    #[derive(Deserialize)]
+    struct Identified {
+        id: String,
+    }
+
+    let item: Identified = serde_json::from_str(item.get())?;
+    Ok(item.id)
+}

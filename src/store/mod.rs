@@ -1,0 +1,217 @@
+//! What lasts: threads, items, feedback, and what plugins keep. Every query is here.
+//!
+//! A user's rows are reachable only through [`Store::of`]: forgetting the owner does not compile.
+
+mod items;
+mod kv;
+mod list;
+mod recovery;
+mod sqlite;
+#[cfg(test)]
+mod tests;
+mod threads;
+
+use std::{
+    mem,
+    sync::{Arc, PoisonError, RwLock, Weak},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+use crate::{
+    chatkit::{ItemId, ThreadItem},
+    user::UserKey,
+};
+
+pub use self::kv::{KvScope, KvStore};
+use self::sqlite::{Database, DatabaseUrl};
+
+/// The database. Clones share it.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+/// The rows of one user.
+pub struct UserStore<'a> {
+    store: &'a Store,
+    user: &'a UserKey,
+}
+
+/// What a thread holds, in its order: what the chat UI knows as items, and what only the model sees.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub enum Record {
+    Item(ThreadItem),
+    /// A server tool's call and its output, hidden from clients, so that the next turn's model input is the same
+    /// conversation.
+    ToolCall(ToolCallRecord),
+    /// What plugins made of a user's message, hidden from clients.
+    MessageNote(MessageNote),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ToolCallRecord {
+    pub id: ItemId,
+    /// The same for all calls of one response of the model.
+    pub response: String,
+    pub call_id: String,
+    pub name: String,
+    /// As the model wrote them.
+    pub arguments: String,
+    /// As the model was told.
+    pub output: String,
+}
+
+/// What the model sees in place of a user's message, in this turn and all later ones.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageNote {
+    pub id: ItemId,
+    /// The message.
+    pub item_id: ItemId,
+    /// Shown instead of the message's own text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The model never sees the message.
+    pub rejected: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Unknown, or another user's: the same answer.
+    #[error("not found")]
+    NotFound,
+    /// The cursor is not of this list.
+    #[error("the cursor is not of this list")]
+    BadCursor,
+    /// The database cannot be opened (yet).
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    #[error("the store failed")]
+    Failed(#[source] anyhow::Error),
+}
+
+impl Store {
+    /// Opens the database of `url` (`sqlite://path`, `sqlite::memory:`), and runs the migrations. Where that fails the store
+    /// is there all the same, unavailable, and tries again in the background until it succeeds.
+    pub async fn open(url: &str, tasks: &TaskTracker) -> Self {
+        let url = match DatabaseUrl::parse(url) {
+            Ok(url) => url,
+            Err(problem) => {
+                error!("the store is not available: {problem}");
+                return Self::new(State::Unavailable(problem));
+            }
+        };
+        match Database::open(&url).await {
+            Ok(database) => Self::new(State::Open(Arc::new(database))),
+            Err(problem) => {
+                warn!(%url, "the store at {url} is not available, it is tried again every second: {problem}");
+                let store = Self::new(State::Unavailable(problem));
+                tasks.spawn(reopen(Arc::downgrade(&store.inner), url, tasks.clone()));
+                store
+            }
+        }
+    }
+
+    fn new(state: State) -> Self {
+        Self { inner: Arc::new(Inner { state: RwLock::new(state) }) }
+    }
+
+    /// Why it cannot be used, if so.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.database()?.check().await
+    }
+
+    pub const fn of<'a>(&'a self, user: &'a UserKey) -> UserStore<'a> {
+        UserStore { store: self, user }
+    }
+
+    /// A secret of this installation, made at first use: for signing cookies and hashing session ids.
+    pub async fn load_secret(&self, name: &str) -> Result<[u8; 32], StoreError> {
+        self.database()?.load_secret(name).await
+    }
+
+    /// Waits for what is being written, and closes.
+    pub async fn close(&self) {
+        match self.inner.replace(State::Closed) {
+            State::Open(database) => database.close().await,
+            State::Unavailable(_) | State::Closed => (),
+        }
+    }
+
+    fn database(&self) -> Result<Arc<Database>, StoreError> {
+        match &*self.inner.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::Open(database) => Ok(Arc::clone(database)),
+            State::Unavailable(problem) => Err(StoreError::Unavailable(problem.clone())),
+            State::Closed => Err(StoreError::closed()),
+        }
+    }
+}
+
+impl StoreError {
+    fn closed() -> Self {
+        Self::Unavailable("it is closed".to_owned())
+    }
+}
+
+impl From<serde_json::Error> for StoreError {
+    fn from(err: serde_json::Error) -> Self {
+        Self::Failed(err.into())
+    }
+}
+
+struct Inner {
+    state: RwLock<State>,
+}
+
+enum State {
+    Open(Arc<Database>),
+    /// Why.
+    Unavailable(String),
+    Closed,
+}
+
+impl Inner {
+    /// Returns what was before. Closed stays closed.
+    fn replace(&self, next: State) -> State {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        match *state {
+            State::Open(_) | State::Unavailable(_) => mem::replace(&mut state, next),
+            State::Closed => State::Closed,
+        }
+    }
+}
+
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Tries until the database is open, nobody needs it any more, or the server stops.
+async fn reopen(store: Weak<Inner>, url: DatabaseUrl, tasks: TaskTracker) {
+    loop {
+        tokio::time::sleep(RETRY).await;
+        if tasks.is_closed() || store.strong_count() == 0 {
+            return;
+        }
+        let opened = Database::open(&url).await;
+        let Some(store) = store.upgrade() else {
+            return;
+        };
+        match opened {
+            Ok(database) => {
+                if let State::Unavailable(_) = store.replace(State::Open(Arc::new(database))) {
+                    info!(%url, "the store at {url} is available now");
+                }
+                return;
+            }
+            Err(problem) => match store.replace(State::Unavailable(problem.clone())) {
+                State::Unavailable(before) if before == problem => (),
+                State::Unavailable(_) | State::Open(_) => {
+                    warn!(%url, "the store at {url} is not available: {problem}");
+                }
+                State::Closed => return,
+            },
+        }
+    }
+}
