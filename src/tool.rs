@@ -1,0 +1,222 @@
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    chatkit::{
+        IconName, ItemId, NoticeLevel, Source, StatusIndicator, ThreadMetadata, ThreadStatus,
+        UserMessageItem,
+    },
+    context::RequestContext,
+};
+
+/// What the model, the operator and the turn know of a tool.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ToolSpec {
+    /// As in prompts, globs and approvals: `get_weather`, `SERVER__TOOL`.
+    pub name: String,
+    pub description: String,
+    /// A JSON Schema of `type: object`.
+    pub parameters: Value,
+    /// Sentences that call for it, with `{argument}` in place of values: the demo model follows them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub examples: Vec<String>,
+    /// The turn ends after it, unless it failed.
+    pub stop: bool,
+    /// False: no other call runs beside it.
+    pub parallel: bool,
+    pub approval: Approval,
+    /// MCP's hints (`readOnlyHint`, `destructiveHint`, …).
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub annotations: Map<String, Value>,
+    /// None: the limit of whoever provides it.
+    #[serde(skip)]
+    pub timeout: Option<Duration>,
+    /// Offered at `/mcp` too.
+    pub mcp: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Approval {
+    #[default]
+    Never,
+    Destructive,
+    Always,
+}
+
+/// Somebody who runs tools: a plugin, an MCP server, another agent.
+// A trait because there are several, and the turn must not know which.
+pub trait ToolProvider: Send + Sync {
+    /// Runs the tool `name` (its spec's name) with arguments that its schema admitted.
+    fn call(
+        &self,
+        name: &str,
+        arguments: Value,
+        context: CallContext,
+    ) -> BoxFuture<'static, Result<Value, ToolError>>;
+
+    /// Shown to the operator, e.g. `plugins/weather.rhai`.
+    fn origin(&self) -> &str;
+}
+
+/// A tool and who runs it.
+#[derive(Clone)]
+pub struct Tool {
+    pub spec: Arc<ToolSpec>,
+    pub provider: Arc<dyn ToolProvider>,
+}
+
+/// All tools of a generation, by name.
+#[derive(Clone, Default)]
+pub struct ToolSet(pub BTreeMap<String, Tool>);
+
+/// Why a call has no result. Its text is for the model: no paths, no internals.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolError {
+    /// What the tool itself said, or what keeps it from running.
+    #[error("{0}")]
+    Failed(String),
+    /// The tool ended the turn with this error for the user.
+    #[error("{message}")]
+    Turn { message: String, retry: bool },
+    /// The turn was cancelled meanwhile.
+    #[error("the turn was cancelled")]
+    Cancelled,
+}
+
+/// Where a handler (a tool, hook or route) is called from, and how it talks to whoever runs it.
+#[derive(Clone)]
+pub struct CallContext {
+    pub request: Arc<RequestContext>,
+    /// None where there is no thread: `kitfox call`, `/mcp`, most routes.
+    pub thread: Option<Arc<ThreadMetadata>>,
+    /// The user message that is being answered.
+    pub item: Option<Arc<UserMessageItem>>,
+    /// The id of the agent that is at work (its file's name without `.md`).
+    pub agent: Option<Arc<str>>,
+    /// Who serves [`TurnRequest`]s: the turn, or where there is none, somebody who refuses what needs one.
+    pub turn: mpsc::Sender<TurnCall>,
+    pub cancelled: CancellationToken,
+}
+
+impl CallContext {
+    /// Asks the turn and waits for its answer.
+    pub async fn ask(&self, request: TurnRequest) -> Result<Value, ToolError> {
+        let (reply, answer) = oneshot::channel();
+        self.turn.send(TurnCall { request, reply }).await.map_err(|_| ToolError::Cancelled)?;
+        answer.await.map_err(|_| ToolError::Cancelled)?
+    }
+}
+
+/// A request to the turn and where its answer goes.
+#[derive(Debug)]
+pub struct TurnCall {
+    pub request: TurnRequest,
+    pub reply: oneshot::Sender<Result<Value, ToolError>>,
+}
+
+/// What a handler may ask of its turn. Where no answer is named it is null.
+#[derive(Debug)]
+pub enum TurnRequest {
+    /// One finished message; answers with the item.
+    Say {
+        markdown: String,
+    },
+    Progress {
+        icon: Option<IconName>,
+        text: String,
+    },
+    Notice {
+        level: NoticeLevel,
+        message: String,
+        title: Option<String>,
+    },
+    Effect {
+        name: String,
+        data: Map<String, Value>,
+    },
+    /// Stored and told to the model, never shown.
+    Hidden {
+        text: String,
+    },
+    /// Shows an image; answers with the item.
+    Image {
+        url: String,
+    },
+    /// An annotation on what is said next; `index` in code points.
+    Cite {
+        source: Source,
+        index: Option<u64>,
+    },
+    /// Ends the turn with an error for the user.
+    Error {
+        message: String,
+        retry: bool,
+    },
+    /// A task of its own; answers with the item.
+    Task {
+        title: Option<String>,
+        content: Option<String>,
+        icon: Option<IconName>,
+    },
+    /// Begins a workflow, which is shown with its first task; answers with its id.
+    BeginWorkflow {
+        title: Option<String>,
+        icon: Option<IconName>,
+        expanded: bool,
+    },
+    /// Adds a task to a workflow, or changes the one at `index`; answers with its index.
+    WorkflowTask {
+        workflow: ItemId,
+        index: Option<usize>,
+        task: TaskPatch,
+    },
+    /// Ends a workflow; what is None stays as it began. Answers with the item.
+    EndWorkflow {
+        workflow: ItemId,
+        title: Option<String>,
+        icon: Option<IconName>,
+        expanded: Option<bool>,
+    },
+    /// Answers with the thread's new state, as [`ThreadMetadata`].
+    UpdateThread(ThreadPatch),
+    /// The thread as it is now, as [`ThreadMetadata`].
+    LoadThread,
+    /// Runs another tool through the gates of a model's call; answers with its result.
+    CallTool {
+        name: String,
+        arguments: Value,
+    },
+    /// Runs the agent `agent` on `input`; answers with its final text.
+    RunAgent {
+        agent: String,
+        input: String,
+        stop: bool,
+    },
+    /// Runs the turn's own agent, once the handler has returned.
+    Respond,
+}
+
+/// A task of a workflow, or changes of one; what is None stays.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TaskPatch {
+    pub title: Option<String>,
+    pub content: Option<String>,
+    pub icon: Option<IconName>,
+    pub status: Option<StatusIndicator>,
+}
+
+/// Changes of a thread; what is None stays.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ThreadPatch {
+    /// `Some(None)` takes the title away.
+    pub title: Option<Option<String>>,
+    pub metadata: Option<Map<String, Value>>,
+    pub allowed_image_domains: Option<Option<Vec<String>>>,
+    pub status: Option<ThreadStatus>,
+}
