@@ -1,0 +1,157 @@
+//! Plugins: scripts (and components) that give the agent tools, hooks and routes.
+
+mod approval;
+mod declaration;
+mod host;
+mod http;
+mod manifest;
+mod permission;
+mod rhai;
+mod toml_file;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures::future::BoxFuture;
+use serde_json::Value;
+
+use crate::{
+    load_error::LoadError,
+    tool::{CallContext, Tool, ToolError, ToolProvider, TurnRequest},
+};
+
+pub use self::{
+    approval::{APPROVALS_FILE, Approvals},
+    declaration::Declaration,
+    host::{Host, HttpBody, HttpRequest, HttpResponse, Scope},
+    manifest::{AgentTool, HookEvent, Manifest, Registration, RouteSpec},
+    permission::{Need, Permissions},
+};
+
+/// The files of one plugin, as they were read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginFiles {
+    /// `plugins/hello.rhai`, or the folder of a pack: `plugins/cat-lounge`.
+    pub path: String,
+    /// The default name: the file's without its ending, or the folder's.
+    pub name: String,
+    /// By path below the pack's folder; one entry for a single file.
+    pub files: BTreeMap<String, Arc<[u8]>>,
+}
+
+/// A loaded plugin, whatever it is written in.
+// A trait because scripts and components are called alike.
+pub trait Plugin: Send + Sync {
+    fn manifest(&self) -> &Manifest;
+
+    fn registration(&self) -> &Registration;
+
+    /// Runs a handler with its argument: the tool's arguments, the event, or the request.
+    fn call(
+        self: Arc<Self>,
+        handler: HandlerId,
+        argument: Value,
+        context: CallContext,
+    ) -> BoxFuture<'static, Result<Value, CallError>>;
+}
+
+/// A handler of a plugin, in the order of registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HandlerId(pub usize);
+
+/// Why a handler has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// `throw "…"`: news for the model where it was a tool, for the log elsewhere. Runtime errors of the
+    /// script are this too, with their place in the script.
+    #[error("{0}")]
+    Thrown(String),
+    /// `throw #{ message, retry }`, or `ctx.error(…)`: for the user.
+    #[error("{message}")]
+    User { message: String, retry: bool },
+    /// A limit of time, operations or memory.
+    #[error("{0}")]
+    Limit(String),
+    #[error("the turn was cancelled")]
+    Cancelled,
+}
+
+/// Loads one plugin under the call limits: parses it, runs what registers, checks what it asks for.
+pub fn load(files: &PluginFiles, host: &Arc<Host>) -> Result<Arc<dyn Plugin>, Vec<LoadError>> {
+    rhai::load(files, host)
+}
+
+/// The tools of a plugin as the turn calls them.
+pub fn tools(plugin: &Arc<dyn Plugin>) -> Vec<Tool> {
+    let registration = plugin.registration();
+    let own = registration.tools.iter().map(|(spec, handler)| Tool {
+        spec: spec.clone(),
+        provider: Arc::new(PluginTool { plugin: plugin.clone(), handler: *handler }),
+    });
+    let agents = registration.agent_tools.iter().map(|tool| Tool {
+        spec: tool.spec.clone(),
+        provider: Arc::new(AgentToolProvider { plugin: plugin.clone(), tool: tool.clone() }),
+    });
+    own.chain(agents).collect()
+}
+
+/// A tool that is a handler of a plugin.
+struct PluginTool {
+    plugin: Arc<dyn Plugin>,
+    handler: HandlerId,
+}
+
+impl ToolProvider for PluginTool {
+    fn call(
+        &self,
+        _name: &str,
+        arguments: Value,
+        context: CallContext,
+    ) -> BoxFuture<'static, Result<Value, ToolError>> {
+        let result = self.plugin.clone().call(self.handler, arguments, context);
+        Box::pin(async move { result.await.map_err(ToolError::from) })
+    }
+
+    fn origin(&self) -> &str {
+        &self.plugin.manifest().path
+    }
+}
+
+/// A tool that is another agent.
+struct AgentToolProvider {
+    plugin: Arc<dyn Plugin>,
+    tool: AgentTool,
+}
+
+impl ToolProvider for AgentToolProvider {
+    fn call(
+        &self,
+        _name: &str,
+        arguments: Value,
+        context: CallContext,
+    ) -> BoxFuture<'static, Result<Value, ToolError>> {
+        let AgentTool { agent, stop, .. } = self.tool.clone();
+        Box::pin(async move {
+            let Some(input) = arguments.get("input").and_then(Value::as_str) else {
+                return Err(ToolError::Failed(
+                    "the arguments are not valid: /input: a string is required".to_owned(),
+                ));
+            };
+            let input = input.to_owned();
+            context.ask(TurnRequest::RunAgent { agent, input, stop }).await
+        })
+    }
+
+    fn origin(&self) -> &str {
+        &self.plugin.manifest().path
+    }
+}
+
+impl From<CallError> for ToolError {
+    fn from(err: CallError) -> Self {
+        match err {
+            CallError::Thrown(message) | CallError::Limit(message) => Self::Failed(message),
+            CallError::User { message, retry } => Self::Turn { message, retry },
+            CallError::Cancelled => Self::Cancelled,
+        }
+    }
+}

@@ -1,0 +1,425 @@
+//! What a script calls while it loads, to offer something.
+
+use std::{cell::RefCell, sync::Arc};
+
+use rhai::{Dynamic, FnPtr, FuncRegistration, Map, Module, NativeCallContext, Position};
+use serde_json::{Value, json};
+
+use super::{
+    error::{Failure, at, fail},
+    options::{Fault, Options, list, nearest},
+    schema::{self, Parameters},
+};
+use crate::{
+    config::RawPermissions,
+    load_error::LoadError,
+    plugin::{AgentTool, Declaration, HookEvent, Permissions, RouteSpec},
+    tool::{Approval, ToolSpec},
+};
+
+/// What the scripts of a plugin have registered.
+#[derive(Default)]
+pub struct Registered {
+    /// By `plugin(#{…})`, and where.
+    pub declaration: Option<(Declaration, Place)>,
+    pub handlers: Vec<Handler>,
+    pub agent_tools: Vec<AgentTool>,
+    pub errors: Vec<LoadError>,
+}
+
+/// Where in the plugin's files.
+#[derive(Clone)]
+pub struct Place {
+    pub file: String,
+    pub position: Position,
+}
+
+impl Place {
+    pub fn error(&self, fault: Fault) -> LoadError {
+        at(&self.file, self.position, fault)
+    }
+}
+
+pub struct Handler {
+    pub kind: HandlerKind,
+    pub closure: FnPtr,
+    pub place: Place,
+    /// Which of the plugin's scripts it is from.
+    pub script: usize,
+}
+
+pub enum HandlerKind {
+    Tool { spec: Arc<ToolSpec>, parameters: Parameters },
+    Hook(HookEvent),
+    Route(RouteSpec),
+}
+
+thread_local! {
+    static LOADING: RefCell<Option<Loading>> = const { RefCell::new(None) };
+}
+
+struct Loading {
+    registered: Registered,
+    file: String,
+    script: usize,
+    is_pack: bool,
+    /// How many imports are being evaluated: what they register, they register as scripts.
+    imports: usize,
+}
+
+/// Runs a script's top level, and adds what it registers.
+pub fn collect<R>(
+    registered: &mut Registered,
+    file: &str,
+    script: usize,
+    is_pack: bool,
+    run: impl FnOnce() -> R,
+) -> R {
+    LOADING.set(Some(Loading {
+        registered: std::mem::take(registered),
+        file: file.to_owned(),
+        script,
+        is_pack,
+        imports: 0,
+    }));
+    let result = run();
+    if let Some(loading) = LOADING.take() {
+        *registered = loading.registered;
+    }
+    result
+}
+
+/// Evaluates an import, whose registrations do not count.
+pub fn importing<R>(evaluate: impl FnOnce() -> R) -> R {
+    let count = |change: isize| {
+        LOADING.with_borrow_mut(|loading| {
+            if let Some(loading) = loading {
+                loading.imports = loading.imports.saturating_add_signed(change);
+            }
+        });
+    };
+    count(1);
+    let result = evaluate();
+    count(-1);
+    result
+}
+
+pub fn register(module: &mut Module) {
+    let global = |name: &str| FuncRegistration::new(name).in_global_namespace();
+    global("plugin").set_into_module(module, |context: NativeCallContext<'_>, map: Map| {
+        record(&context, |loading, place| plugin(loading, place, map))
+    });
+    global("tool").set_into_module(module, |context: NativeCallContext<'_>, map: Map| {
+        record(&context, |loading, place| tool(loading, place, map))
+    });
+    global("agent_tool").set_into_module(module, |context: NativeCallContext<'_>, map: Map| {
+        record(&context, |loading, _| agent_tool(loading, map))
+    });
+    global("on").set_into_module(
+        module,
+        |context: NativeCallContext<'_>, event: &str, closure: FnPtr| {
+            record(&context, |loading, place| on(loading, place, event, closure))
+        },
+    );
+    global("route").set_into_module(
+        module,
+        |context: NativeCallContext<'_>, method: &str, path: &str, closure: FnPtr| {
+            record(&context, |loading, place| {
+                route(loading, place, method, path, Map::new(), closure)
+            })
+        },
+    );
+    global("route").set_into_module(
+        module,
+        |context: NativeCallContext<'_>, method: &str, path: &str, options: Map, closure: FnPtr| {
+            record(&context, |loading, place| route(loading, place, method, path, options, closure))
+        },
+    );
+    // Beside their siblings, for when they come.
+    global("client_tool").set_into_module(module, |context: NativeCallContext<'_>, _: Map| {
+        record(&context, |_, _| Err(later("client_tool")))
+    });
+    global("action").set_into_module(
+        module,
+        |context: NativeCallContext<'_>, _: Dynamic, _: FnPtr| {
+            record(&context, |_, _| Err(later("action")))
+        },
+    );
+    global("sync_action").set_into_module(
+        module,
+        |context: NativeCallContext<'_>, _: Dynamic, _: FnPtr| {
+            record(&context, |_, _| Err(later("sync_action")))
+        },
+    );
+}
+
+/// Adds to what is being loaded. What is wrong is noted, so that the rest of the file is checked too.
+fn record(
+    context: &NativeCallContext<'_>,
+    add: impl FnOnce(&mut Loading, Place) -> Result<(), Fault>,
+) -> Result<(), Failure> {
+    LOADING.with_borrow_mut(|loading| {
+        let Some(loading) = loading else {
+            return Err(fail(format!(
+                "`{}` counts while a script loads only: call it at the top of the script, not in \
+                 a handler",
+                context.fn_name()
+            )));
+        };
+        if loading.imports > 0 {
+            return Ok(());
+        }
+        let file = context.call_source().unwrap_or(&loading.file).to_owned();
+        let place = Place { file, position: context.call_position() };
+        if let Err(fault) = add(loading, place.clone()) {
+            loading.registered.errors.push(place.error(fault));
+        }
+        Ok(())
+    })
+}
+
+fn plugin(loading: &mut Loading, place: Place, map: Map) -> Result<(), Fault> {
+    if loading.is_pack {
+        return Err(Fault::new("`plugin` is for a single file, and this is a pack")
+            .remedy("state name and permissions in its plugin.toml"));
+    }
+    if loading.registered.declaration.is_some() {
+        return Err(Fault::new("`plugin` is called twice").remedy("join the two maps"));
+    }
+    let known = ["name", "version", "description", "kitfox", "permissions"];
+    let mut options = Options::new("plugin", map, &known)?;
+    let name = options.string("name")?;
+    let permissions = options.map("permissions")?.unwrap_or_default();
+    let declaration = Declaration {
+        name,
+        version: options.string("version")?,
+        description: options.string("description")?,
+        kitfox: options.string("kitfox")?,
+        permissions: read_permissions(permissions)?,
+    };
+    loading.registered.declaration = Some((declaration, place));
+    Ok(())
+}
+
+fn read_permissions(map: Map) -> Result<Permissions, Fault> {
+    let known = ["http", "credentials", "knowledge", "env", "model", "tools", "public"];
+    let mut options = Options::new("permissions", map, &known)?;
+    let written = RawPermissions {
+        http: options.strings("http")?,
+        credentials: options.strings("credentials")?,
+        knowledge: options.strings("knowledge")?,
+        env: options.strings("env")?,
+        model: options.boolean("model")?,
+        tools: options.strings("tools")?,
+        public: options.boolean("public")?,
+    };
+    Permissions::parse(&written).map_err(Fault::new)
+}
+
+fn tool(loading: &mut Loading, place: Place, map: Map) -> Result<(), Fault> {
+    let known = [
+        "name",
+        "description",
+        "parameters",
+        "examples",
+        "run",
+        "stop",
+        "approval",
+        "annotations",
+        "timeout",
+        "parallel",
+        "mcp",
+    ];
+    let mut options = Options::new("tool", map, &known)?;
+    let name = options.required("name", Options::string)?;
+    check_new_tool(loading, &name)?;
+    let description = options.required("description", Options::string)?;
+    let closure = options.required("run", Options::closure)?;
+    let parameters = match options.any("parameters") {
+        None => Parameters::parse(serde_json::Map::new())?,
+        Some(value) => {
+            let json = super::value::to_json(&value)
+                .map_err(|err| Fault::new(format!("`parameters` of `tool`: {err}")))?;
+            Parameters::parse(schema::written(&value, json)?)?
+        }
+    };
+    let approval = match options.string("approval")?.as_deref() {
+        None | Some("never") => Approval::Never,
+        Some("destructive") => Approval::Destructive,
+        Some("always") => Approval::Always,
+        Some(other) => {
+            return Err(Fault::new(format!("`{other}` is no `approval`"))
+                .remedy("write `never`, `destructive` or `always`"));
+        }
+    };
+    let spec = ToolSpec {
+        name,
+        description,
+        parameters: parameters.schema.clone(),
+        examples: options.strings("examples")?.unwrap_or_default(),
+        stop: options.boolean("stop")?.unwrap_or_default(),
+        parallel: options.boolean("parallel")?.unwrap_or(true),
+        approval,
+        annotations: read_annotations(&mut options)?,
+        timeout: options.seconds("timeout")?,
+        mcp: options.boolean("mcp")?.unwrap_or_default(),
+    };
+    loading.registered.handlers.push(Handler {
+        kind: HandlerKind::Tool { spec: Arc::new(spec), parameters },
+        closure,
+        place,
+        script: loading.script,
+    });
+    Ok(())
+}
+
+fn read_annotations(options: &mut Options<'_>) -> Result<serde_json::Map<String, Value>, Fault> {
+    let hints = ["readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"];
+    let map = options.map("annotations")?.unwrap_or_default();
+    let known: Vec<&str> = ["title"].into_iter().chain(hints).collect();
+    let mut options = Options::new("annotations", map, &known)?;
+    let mut annotations = serde_json::Map::new();
+    if let Some(title) = options.string("title")? {
+        annotations.insert("title".to_owned(), title.into());
+    }
+    for hint in hints {
+        if let Some(value) = options.boolean(hint)? {
+            annotations.insert(hint.to_owned(), value.into());
+        }
+    }
+    Ok(annotations)
+}
+
+fn agent_tool(loading: &mut Loading, map: Map) -> Result<(), Fault> {
+    let known = ["name", "agent", "description", "stop"];
+    let mut options = Options::new("agent_tool", map, &known)?;
+    let name = options.required("name", Options::string)?;
+    check_new_tool(loading, &name)?;
+    let agent = options.required("agent", Options::string)?;
+    let stop = options.boolean("stop")?.unwrap_or_default();
+    let spec = ToolSpec {
+        name,
+        description: options.required("description", Options::string)?,
+        parameters: json!({
+            "type": "object",
+            "properties": { "input": { "type": "string", "description": "What the agent is asked." } },
+            "required": ["input"],
+            "additionalProperties": false,
+        }),
+        examples: Vec::new(),
+        stop,
+        parallel: true,
+        approval: Approval::Never,
+        annotations: serde_json::Map::new(),
+        timeout: None,
+        mcp: false,
+    };
+    loading.registered.agent_tools.push(AgentTool { spec: Arc::new(spec), agent, stop });
+    Ok(())
+}
+
+fn on(loading: &mut Loading, place: Place, event: &str, closure: FnPtr) -> Result<(), Fault> {
+    let known = || HookEvent::ALL.iter().map(|(name, _)| *name);
+    let Some((_, found)) = HookEvent::ALL.iter().find(|(name, _)| *name == event) else {
+        let fault = Fault::new(format!("there is no event `{event}`"));
+        return Err(match nearest(event, known()) {
+            Some(near) => fault.remedy(format!("did you mean `{near}`?")),
+            None => fault.remedy(format!("there are {}", list(&known().collect::<Vec<_>>()))),
+        });
+    };
+    let kind = HandlerKind::Hook(*found);
+    loading.registered.handlers.push(Handler { kind, closure, place, script: loading.script });
+    Ok(())
+}
+
+fn route(
+    loading: &mut Loading,
+    place: Place,
+    method: &str,
+    path: &str,
+    options: Map,
+    closure: FnPtr,
+) -> Result<(), Fault> {
+    let mut options = Options::new("route", options, &["public"])?;
+    let public = options.boolean("public")?.unwrap_or_default();
+    let method = method.to_ascii_uppercase();
+    let methods = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+    if !methods.contains(&method.as_str()) {
+        return Err(Fault::new(format!("`{method}` is no method of a route"))
+            .remedy(format!("use {}", list(&methods))));
+    }
+    check_path(path)?;
+    let spec = RouteSpec { method, path: path.to_owned(), public };
+    let is_same = |it: &Handler| {
+        matches!(&it.kind, HandlerKind::Route(other)
+            if other.method == spec.method && shape(&other.path) == shape(&spec.path))
+    };
+    if loading.registered.handlers.iter().any(is_same) {
+        return Err(Fault::new(format!("the route `{} {path}` is there already", spec.method))
+            .remedy("give it another path, or remove one of the two"));
+    }
+    let kind = HandlerKind::Route(spec);
+    loading.registered.handlers.push(Handler { kind, closure, place, script: loading.script });
+    Ok(())
+}
+
+fn check_path(path: &str) -> Result<(), Fault> {
+    let fault = |what: &str| Err(Fault::new(format!("the route's path `{path}` {what}")));
+    let Some(rest) = path.strip_prefix('/') else {
+        return fault("does not begin with `/`");
+    };
+    let mut names = Vec::new();
+    for segment in rest.split('/') {
+        if matches!(segment, "." | "..") {
+            return fault("has a segment of dots");
+        }
+        let name = segment.strip_prefix('{').and_then(|it| it.strip_suffix('}'));
+        match name {
+            Some(name) if !is_name(name, 64, "_") => {
+                return fault("has a parameter without a name");
+            }
+            Some(name) if names.contains(&name) => return fault("names a parameter twice"),
+            Some(name) => names.push(name),
+            None if segment.contains(['{', '}', '?', '#', '*', ' ']) => {
+                return fault(
+                    "has characters that a path cannot have: a parameter is a whole segment, `{name}`",
+                );
+            }
+            None => (),
+        }
+    }
+    Ok(())
+}
+
+/// The path with its parameters made alike.
+fn shape(path: &str) -> String {
+    let segments = path.split('/').map(|it| if it.starts_with('{') { "{}" } else { it });
+    segments.collect::<Vec<_>>().join("/")
+}
+
+fn check_new_tool(loading: &Loading, name: &str) -> Result<(), Fault> {
+    if !is_name(name, 128, "_.-") {
+        return Err(Fault::new(format!("`{name}` cannot be a tool's name"))
+            .remedy("use 1 to 128 letters, digits, `_`, `.` and `-`"));
+    }
+    let tools = loading.registered.handlers.iter().filter_map(|it| match &it.kind {
+        HandlerKind::Tool { spec, .. } => Some(&spec.name),
+        HandlerKind::Hook(_) | HandlerKind::Route(_) => None,
+    });
+    let agents = loading.registered.agent_tools.iter().map(|it| &it.spec.name);
+    if tools.chain(agents).any(|it| it == name) {
+        return Err(Fault::new(format!("the tool `{name}` is there already"))
+            .remedy("give one of the two another name"));
+    }
+    Ok(())
+}
+
+fn is_name(name: &str, longest: usize, marks: &str) -> bool {
+    (1..=longest).contains(&name.len())
+        && name.chars().all(|it| it.is_ascii_alphanumeric() || marks.contains(it))
+}
+
+fn later(name: &str) -> Fault {
+    Fault::new(format!("`{name}` is not available in this version"))
+        .remedy("remove it, or wait for a version that has it")
+}
