@@ -1,0 +1,455 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    path::Path,
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    app::files::{ProjectFiles, ROOT_FILES},
+    config::{Config, Environment},
+    load_error::LoadError,
+    model::Models,
+    plugin::{self, Approvals, HandlerId, HookEvent, Host, Manifest, Plugin, PluginFiles},
+    prompt::Prompts,
+    store::Store,
+    tool::ToolSet,
+};
+
+/// All that a reload replaces: one immutable, validated set, kept by every turn that began with it.
+pub struct Generation {
+    /// A hash of all files in force, so that replicas agree on it.
+    pub id: Arc<str>,
+    pub created_at: Timestamp,
+    pub config: Arc<Config>,
+    pub models: Arc<Models>,
+    pub host: Arc<Host>,
+    pub prompts: Prompts,
+    /// By name. Those that wait for the operator's approval are here too, and offer nothing.
+    pub plugins: BTreeMap<String, Arc<dyn Plugin>>,
+    pub tools: ToolSet,
+    /// What is not in force, and why.
+    pub errors: Vec<LoadError>,
+    /// What each part was made of, by its path.
+    parts: BTreeMap<String, Part>,
+}
+
+/// A file or pack, and what became of it.
+#[derive(Clone)]
+struct Part {
+    /// Of the content that was last tried, in force or not.
+    tried: [u8; 32],
+    /// Of the content in force.
+    in_force: Option<[u8; 32]>,
+    /// In force, or about to be.
+    plugin: Option<Loaded>,
+    errors: Vec<LoadError>,
+}
+
+/// A plugin, and what it was made of: another configuration makes it anew.
+#[derive(Clone)]
+struct Loaded {
+    plugin: Arc<dyn Plugin>,
+    unit: PluginFiles,
+}
+
+/// What a generation is made of beside the files.
+#[derive(Clone)]
+pub struct Surroundings<'a> {
+    pub project: &'a Path,
+    pub environment: &'a Environment,
+    pub store: &'a Store,
+    /// In place of the configuration's, for tests.
+    pub models: Option<Arc<Models>>,
+}
+
+impl Generation {
+    /// Loads what changed, keeps what did not, and the last good version of what does not load. Fails
+    /// only where there is no configuration to begin with.
+    pub fn build(
+        files: &ProjectFiles,
+        previous: Option<&Self>,
+        surroundings: &Surroundings<'_>,
+    ) -> Result<Self, Vec<LoadError>> {
+        let mut errors = files.errors.clone();
+        let mut parts = BTreeMap::new();
+
+        let host = load_host(files, previous, surroundings, &mut parts, &mut errors)?;
+        let config = host.config.clone();
+        let prompts = load_prompts(files, previous, &mut parts, &mut errors);
+        let plugins = load_plugins(files, previous, &host, &mut parts);
+        let (plugins, tools) = admit(plugins, previous, &host, &mut parts);
+        for part in parts.values() {
+            errors.extend(part.errors.iter().cloned());
+        }
+        errors.extend(prompts.check_models(&config.models));
+        let waiting = plugins.values().map(|it| it.manifest()).filter(|it| !it.approved);
+        errors.extend(waiting.map(Manifest::unapproved_error));
+        errors.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        errors.dedup();
+        let models = host.models.clone();
+        let id = identify(&parts);
+        let created_at = match previous {
+            // The same files make the same generation.
+            Some(previous) if previous.id == id => previous.created_at,
+            _ => crate::chatkit::now(),
+        };
+        Ok(Self { id, created_at, config, models, host, prompts, plugins, tools, errors, parts })
+    }
+
+    /// The handlers for this event, in the order of the plugins' names.
+    pub fn hooks(&self, event: HookEvent) -> Vec<(Arc<dyn Plugin>, HandlerId)> {
+        self.approved_plugins()
+            .flat_map(|plugin| {
+                let hooks = &plugin.registration().hooks;
+                let hooks = hooks.iter().filter(move |(it, _)| *it == event);
+                hooks.map(|(_, handler)| (plugin.clone(), *handler))
+            })
+            .collect()
+    }
+
+    /// The plugins that may run.
+    pub fn approved_plugins(&self) -> impl Iterator<Item = &Arc<dyn Plugin>> {
+        self.plugins.values().filter(|plugin| plugin.manifest().approved)
+    }
+}
+
+/// Configuration and approvals, and the host made of them; the previous one where nothing changed, so that
+/// connections and plugins stay.
+fn load_host(
+    files: &ProjectFiles,
+    previous: Option<&Generation>,
+    surroundings: &Surroundings<'_>,
+    parts: &mut BTreeMap<String, Part>,
+    errors: &mut Vec<LoadError>,
+) -> Result<Arc<Host>, Vec<LoadError>> {
+    let mut hasher = Sha256::new();
+    for name in ROOT_FILES {
+        hasher.update([u8::from(files.files.contains_key(*name))]);
+        if let Some(file) = files.files.get(*name) {
+            hasher.update(file.hash);
+        }
+    }
+    let hash: [u8; 32] = hasher.finalize().into();
+    let key = "kitfox.toml".to_owned();
+    if let Some(previous) = previous
+        && let Some(part) = previous.parts.get(&key).filter(|part| part.tried == hash)
+    {
+        parts.insert(key, part.clone());
+        return Ok(previous.host.clone());
+    }
+    match build_host(files, surroundings) {
+        Ok((host, warnings)) => {
+            if let Some(previous) = previous {
+                for setting in previous.config.needs_restart(&host.config) {
+                    tracing::warn!("a change of `{setting}` in kitfox.toml waits for a restart");
+                }
+            }
+            let part = Part { tried: hash, in_force: Some(hash), plugin: None, errors: warnings };
+            parts.insert(key, part);
+            Ok(host)
+        }
+        Err(problems) => {
+            let Some(previous) = previous else {
+                errors.extend(problems);
+                return Err(std::mem::take(errors));
+            };
+            let in_force = previous.parts.get(&key).and_then(|part| part.in_force);
+            let part = Part { tried: hash, in_force, plugin: None, errors: problems };
+            parts.insert(key, part);
+            Ok(previous.host.clone())
+        }
+    }
+}
+
+fn build_host(
+    files: &ProjectFiles,
+    surroundings: &Surroundings<'_>,
+) -> Result<(Arc<Host>, Vec<LoadError>), Vec<LoadError>> {
+    // What is left out must not count as absent: the defaults may allow what the file does not.
+    let is_left_out = |err: &&LoadError| ROOT_FILES.contains(&err.file.as_str());
+    let mut left_out = files.errors.iter().filter(is_left_out);
+    if let Some(err) = left_out.find(|err| !files.files.contains_key(&err.file)) {
+        return Err(vec![err.clone()]);
+    }
+    let text = |name: &str| files.text(name).transpose().map_err(|err| vec![err]);
+    let config = text("kitfox.toml")?;
+    let config = Config::parse(config.as_deref(), surroundings.environment, surroundings.project)?;
+    let approvals = match text("approvals.toml")? {
+        Some(text) => Approvals::parse(&text)?,
+        None => Approvals::default(),
+    };
+    let (models, mut warnings) = if let Some(models) = &surroundings.models {
+        (models.clone(), Vec::new())
+    } else {
+        let (models, warnings) = Models::new(&config, surroundings.project);
+        (Arc::new(models), warnings)
+    };
+    let host = Host::new(Arc::new(config), models, surroundings.store.clone(), approvals);
+    warnings.extend(host.errors().iter().cloned());
+    Ok((Arc::new(host), warnings))
+}
+
+fn load_prompts(
+    files: &ProjectFiles,
+    previous: Option<&Generation>,
+    parts: &mut BTreeMap<String, Part>,
+    errors: &mut Vec<LoadError>,
+) -> Prompts {
+    let mut texts = BTreeMap::new();
+    let mut tried = BTreeMap::new();
+    for (name, file) in files.below("prompts") {
+        let path = format!("prompts/{name}");
+        if Path::new(name).extension().is_none_or(|it| it != "md") {
+            continue;
+        }
+        tried.insert(path.clone(), file.hash);
+        // Reading has seen to it that it is UTF-8.
+        if let Some(Ok(text)) = files.text(&path) {
+            texts.insert(name.to_owned(), text);
+        }
+    }
+    let unchanged = previous.filter(|previous| {
+        let before = previous.parts.iter().filter(|(path, _)| path.starts_with("prompts/"));
+        before.map(|(path, part)| (path, &part.tried)).eq(tried.iter())
+    });
+    if let Some(previous) = unchanged {
+        for (path, part) in &previous.parts {
+            if path.starts_with("prompts/") {
+                parts.insert(path.clone(), part.clone());
+            }
+        }
+        return previous.prompts.clone();
+    }
+    let (prompts, problems) = Prompts::load(&texts, previous.map(|it| &it.prompts));
+    for (path, hash) in tried {
+        let errors: Vec<_> = problems.iter().filter(|err| err.file == path).cloned().collect();
+        let in_force = if errors.is_empty() {
+            Some(hash)
+        } else {
+            previous.and_then(|it| it.parts.get(&path)).and_then(|part| part.in_force)
+        };
+        parts.insert(path, Part { tried: hash, in_force, plugin: None, errors });
+    }
+    errors.extend(problems.into_iter().filter(|err| !parts.contains_key(&err.file)));
+    prompts
+}
+
+/// Loads the plugins that changed, by their paths.
+fn load_plugins(
+    files: &ProjectFiles,
+    previous: Option<&Generation>,
+    host: &Arc<Host>,
+    parts: &mut BTreeMap<String, Part>,
+) -> BTreeMap<String, Arc<dyn Plugin>> {
+    let mut plugins = BTreeMap::new();
+    for unit in units(files) {
+        let hash = hash(&unit);
+        let path = unit.path.clone();
+        let before = previous.and_then(|it| it.parts.get(&path));
+        let same_host = previous.is_some_and(|it| Arc::ptr_eq(&it.host, host));
+        // What was refused for a name in use is tried again: the name may be free now.
+        let unchanged = before.filter(|part| {
+            same_host && part.tried == hash && part.errors.iter().all(|err| !is_conflict(err))
+        });
+        let part = if let Some(part) = unchanged {
+            part.clone()
+        } else {
+            match plugin::load(&unit, host) {
+                Ok(plugin) => Part {
+                    tried: hash,
+                    in_force: Some(hash),
+                    plugin: Some(Loaded { plugin, unit }),
+                    errors: Vec::new(),
+                },
+                Err(errors) => last_good(previous, &path, host).refused(hash, errors),
+            }
+        };
+        if let Some(loaded) = &part.plugin {
+            plugins.insert(path.clone(), loaded.plugin.clone());
+        }
+        parts.insert(path, part);
+    }
+    plugins
+}
+
+/// The version of a plugin that was in force, under the configuration of now: what the operator forbids is
+/// forbidden to old versions too.
+#[derive(Default)]
+struct LastGood {
+    hash: Option<[u8; 32]>,
+    plugin: Option<Loaded>,
+}
+
+impl LastGood {
+    /// What becomes of a file whose new content, `tried`, is refused.
+    fn refused(self, tried: [u8; 32], errors: Vec<LoadError>) -> Part {
+        Part { tried, in_force: self.hash, plugin: self.plugin, errors }
+    }
+}
+
+fn last_good(previous: Option<&Generation>, path: &str, host: &Arc<Host>) -> LastGood {
+    let find = || {
+        let previous = previous?;
+        let part = previous.parts.get(path)?;
+        let Loaded { plugin, unit } = part.plugin.clone()?;
+        let plugin = if Arc::ptr_eq(&previous.host, host) {
+            plugin
+        } else {
+            plugin::load(&unit, host).ok()?
+        };
+        Some(LastGood { hash: part.in_force, plugin: Some(Loaded { plugin, unit }) })
+    };
+    find().unwrap_or_default()
+}
+
+/// The plugins of the project: each script by itself, each folder a pack.
+fn units(files: &ProjectFiles) -> Vec<PluginFiles> {
+    let mut units: BTreeMap<String, PluginFiles> = BTreeMap::new();
+    for (path, file) in files.below("plugins") {
+        let (name, inner) = match path.split_once('/') {
+            Some((pack, inner)) => (pack, inner),
+            None => match path.strip_suffix(".rhai") {
+                Some(name) => (name, path),
+                // Components, widgets and MCP servers are no plugins of this version.
+                None => continue,
+            },
+        };
+        let unit_path = format!("plugins/{}", if path.contains('/') { name } else { path });
+        let unit = units.entry(unit_path.clone()).or_insert_with(|| PluginFiles {
+            path: unit_path,
+            name: name.to_owned(),
+            files: BTreeMap::new(),
+        });
+        unit.files.insert(inner.to_owned(), file.content.clone());
+    }
+    units.into_values().collect()
+}
+
+fn hash(unit: &PluginFiles) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for (path, content) in &unit.files {
+        hasher.update(Sha256::digest(path));
+        hasher.update(Sha256::digest(content));
+    }
+    hasher.finalize().into()
+}
+
+/// Sorts out who may have which name. What is in force keeps its names; a newcomer that wants one of
+/// them is refused, and newcomers that want the same are refused both.
+fn admit(
+    plugins: BTreeMap<String, Arc<dyn Plugin>>,
+    previous: Option<&Generation>,
+    host: &Arc<Host>,
+    parts: &mut BTreeMap<String, Part>,
+) -> (BTreeMap<String, Arc<dyn Plugin>>, ToolSet) {
+    let mut holders: BTreeMap<Name, String> = BTreeMap::new();
+    for (path, plugin) in &plugins {
+        let before = previous.and_then(|it| in_force_at(it, path)).map(names).unwrap_or_default();
+        let kept = names(plugin).into_iter().filter(|name| before.contains(name));
+        holders.extend(kept.map(|name| (name, path.clone())));
+    }
+    let mut wanted: BTreeMap<Name, Vec<String>> = BTreeMap::new();
+    for (path, plugin) in &plugins {
+        for name in names(plugin) {
+            wanted.entry(name).or_default().push(path.clone());
+        }
+    }
+    let mut admitted: Vec<Arc<dyn Plugin>> = Vec::new();
+    for (path, plugin) in plugins {
+        let rivals: Vec<(Name, String)> = names(&plugin)
+            .into_iter()
+            .filter_map(|name| {
+                let rival = match holders.get(&name) {
+                    Some(holder) => Some(holder).filter(|holder| **holder != path),
+                    None => wanted.get(&name)?.iter().find(|it| **it != path),
+                };
+                let rival = rival?.clone();
+                Some((name, rival))
+            })
+            .collect();
+        if rivals.is_empty() {
+            admitted.push(plugin);
+            continue;
+        }
+        let mut before = last_good(previous, &path, host);
+        // Its last version may hold a name that another one has by now.
+        let is_free = |name: &Name| holders.get(name).is_none_or(|holder| *holder == path);
+        if before.plugin.as_ref().is_some_and(|it| !names(&it.plugin).iter().all(is_free)) {
+            before = LastGood::default();
+        }
+        admitted.extend(before.plugin.as_ref().map(|it| it.plugin.clone()));
+        if let Some(part) = parts.get_mut(&path) {
+            let mut errors = std::mem::take(&mut part.errors);
+            errors.extend(rivals.iter().map(|(name, rival)| conflict(name, &path, rival)));
+            *part = before.refused(part.tried, errors);
+        }
+    }
+    let mut plugins = BTreeMap::new();
+    let mut tools = ToolSet::default();
+    for plugin in admitted {
+        if plugin.manifest().approved {
+            for tool in plugin::tools(&plugin) {
+                tools.0.insert(tool.spec.name.clone(), tool);
+            }
+        }
+        plugins.insert(plugin.manifest().name.clone(), plugin);
+    }
+    (plugins, tools)
+}
+
+/// The version of the plugin at `path` that was in force.
+fn in_force_at<'a>(previous: &'a Generation, path: &str) -> Option<&'a Arc<dyn Plugin>> {
+    previous.plugins.values().find(|plugin| plugin.manifest().path == path)
+}
+
+/// A name that only one plugin may have.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Name {
+    Plugin(String),
+    Tool(String),
+}
+
+fn names(plugin: &Arc<dyn Plugin>) -> BTreeSet<Name> {
+    let registration = plugin.registration();
+    let tools = registration.tools.iter().map(|(spec, _)| spec);
+    let agent_tools = registration.agent_tools.iter().map(|tool| &tool.spec);
+    let tools = tools.chain(agent_tools).map(|spec| Name::Tool(spec.name.clone()));
+    tools.chain([Name::Plugin(plugin.manifest().name.clone())]).collect()
+}
+
+const CONFLICT: &str = "is offered by";
+
+fn conflict(name: &Name, path: &str, rival: &str) -> LoadError {
+    let (kind, name) = match name {
+        Name::Plugin(name) => ("the plugin name", name),
+        Name::Tool(name) => ("the tool", name),
+    };
+    LoadError::new(path, format!("{kind} `{name}` {CONFLICT} {rival} as well"))
+        .remedy("rename it in one of the two files")
+}
+
+fn is_conflict(err: &LoadError) -> bool {
+    err.message.contains(CONFLICT)
+}
+
+/// The same files in force give the same id, wherever they are.
+fn identify(parts: &BTreeMap<String, Part>) -> Arc<str> {
+    let mut hasher = Sha256::new();
+    for (path, part) in parts {
+        if let Some(hash) = part.in_force {
+            hasher.update(Sha256::digest(path));
+            hasher.update(hash);
+        }
+    }
+    let digest = hasher.finalize();
+    let mut id = String::with_capacity(12);
+    for byte in &digest[..6] {
+        // Writing to a text cannot fail.
+        let _ = write!(id, "{byte:02x}");
+    }
+    id.into()
+}

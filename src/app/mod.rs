@@ -1,0 +1,197 @@
+//! What lives as long as the process.
+
+mod files;
+mod generation;
+mod reload;
+mod running;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use arc_swap::ArcSwap;
+use serde::Serialize;
+use tokio::sync::{broadcast, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    config::{Config, Environment},
+    load_error::LoadError,
+    model::Models,
+    store::Store,
+    user::UserKey,
+};
+
+pub use self::{
+    files::ProjectFiles,
+    generation::{Generation, Surroundings},
+    running::{Busy, RunningTurns, TurnGuard},
+};
+
+/// The server's state. Clones share it.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+pub struct Inner {
+    /// The project's folder.
+    pub project: PathBuf,
+    pub environment: Environment,
+    pub store: Store,
+    /// Everything spawned runs on it, so that shutdown waits.
+    pub tasks: TaskTracker,
+    /// Cancelled when the process is asked to stop: no new turns.
+    pub stopping: CancellationToken,
+    pub running: RunningTurns,
+    /// What the inspector shows. Nothing is kept for those who do not listen.
+    pub inspector: broadcast::Sender<Inspection>,
+    /// In place of the configuration's, for tests.
+    models: Option<Arc<Models>>,
+    /// As they were read last.
+    files: Mutex<ProjectFiles>,
+    generation: ArcSwap<Generation>,
+    /// Counts the generations, for those who wait for the next.
+    changes: watch::Sender<u64>,
+}
+
+/// What a developer may watch of a turn, in the threads of their own.
+#[derive(Debug, Clone, Serialize)]
+pub struct Inspection {
+    #[serde(skip)]
+    pub user: UserKey,
+    pub thread_id: String,
+    pub tool: String,
+    pub arguments: String,
+    pub output: String,
+    pub failed: bool,
+    pub milliseconds: u64,
+}
+
+impl std::ops::Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+/// What an [`App`] is started with.
+pub struct Options {
+    /// The project's folder.
+    pub project: PathBuf,
+    pub environment: Environment,
+    /// In place of the configuration's, for tests.
+    pub models: Option<Arc<Models>>,
+    /// In place of the configuration's store.
+    pub store: Option<String>,
+    /// Whether changes of files are noticed.
+    pub watch: bool,
+}
+
+/// Tool calls that a slow inspector may miss beyond these.
+const INSPECTIONS: usize = 256;
+
+impl App {
+    /// Loads the project, opens its store, and watches its files. Fails only where kitfox.toml cannot
+    /// be used: everything else that is wrong is in the generation's errors.
+    pub async fn start(options: Options) -> Result<Self, Vec<LoadError>> {
+        let Options { project, environment, models, store, watch } = options;
+        let unreadable = |err: std::io::Error| {
+            let folder = project.display().to_string();
+            let message = format!("the project's folder cannot be read: {}", err.kind());
+            vec![LoadError::new(folder, message).remedy("name it with `--project DIR`")]
+        };
+        let project = tokio::fs::canonicalize(&project).await.map_err(unreadable)?;
+        let tasks = TaskTracker::new();
+        // The store's place is in the configuration, and the generation needs a store: the
+        // configuration is read first for its sake.
+        let url = match store {
+            Some(url) => url,
+            None => store_url(&project, &environment).await?,
+        };
+        let store = Store::open(&url, &tasks).await;
+        let first = {
+            let (project, environment) = (project.clone(), environment.clone());
+            let (store, models) = (store.clone(), models.clone());
+            tokio::task::spawn_blocking(move || {
+                let files = ProjectFiles::read(&project, &ProjectFiles::default())
+                    .map_err(|err| vec![LoadError::new("", err.to_string())])?;
+                let surroundings = Surroundings {
+                    project: &project,
+                    environment: &environment,
+                    store: &store,
+                    models,
+                };
+                let generation = Generation::build(&files, None, &surroundings)?;
+                Ok::<_, Vec<LoadError>>((files, generation))
+            })
+        };
+        let (files, generation) = first
+            .await
+            .map_err(|err| vec![LoadError::new("", format!("loading failed: {err}"))])??;
+        for err in &generation.errors {
+            tracing::warn!(file = %err.file, line = err.line, "not in force: {err}");
+        }
+        let app = Self(Arc::new(Inner {
+            project,
+            environment,
+            store,
+            tasks,
+            stopping: CancellationToken::new(),
+            running: RunningTurns::default(),
+            inspector: broadcast::Sender::new(INSPECTIONS),
+            models,
+            files: Mutex::new(files),
+            generation: ArcSwap::from_pointee(generation),
+            changes: watch::Sender::new(0),
+        }));
+        if watch {
+            app.tasks.spawn(reload::watch(app.clone()));
+        }
+        Ok(app)
+    }
+
+    /// The generation in force. A turn takes it once and keeps it.
+    pub fn generation(&self) -> Arc<Generation> {
+        self.generation.load_full()
+    }
+
+    /// Says when there is another generation (or other errors).
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Looks at the project's files now, and puts in force what changed.
+    pub async fn reload(&self) {
+        let app = self.clone();
+        let task = tokio::task::spawn_blocking(move || reload::reload_now(&app));
+        if let Err(err) = task.await {
+            tracing::error!("a reload failed and changed nothing: {err}");
+        }
+    }
+
+    fn replace_generation(&self, generation: Arc<Generation>) {
+        self.generation.store(generation);
+        self.changes.send_modify(|count| *count += 1);
+    }
+}
+
+async fn store_url(project: &Path, environment: &Environment) -> Result<String, Vec<LoadError>> {
+    let file = project.join("kitfox.toml");
+    let text = match tokio::fs::read_to_string(&file).await {
+        Ok(text) => Some(text),
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => None,
+        Err(err) => {
+            let message = format!("the file cannot be read: {}", err.kind());
+            return Err(vec![LoadError::new("kitfox.toml", message)]);
+        }
+    };
+    let url = Config::parse(text.as_deref(), environment, project)?.store.url;
+    // A path that is not absolute is meant from the project's folder, wherever we were started.
+    Ok(match url.strip_prefix("sqlite://") {
+        Some(path) if !path.is_empty() && Path::new(path).is_relative() => {
+            format!("sqlite://{}", project.join(path).display())
+        }
+        Some(_) | None => url,
+    })
+}
