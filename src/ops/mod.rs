@@ -1,0 +1,184 @@
+//! What clients can ask for. The ChatKit operation `threads.create` is `ops::threads::create`.
+
+mod items;
+mod options;
+mod routes;
+mod threads;
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use crate::{
+    app::{App, Busy, Generation},
+    chatkit::{Operation, Request, ThreadMetadata, ThreadStreamEvent},
+    context::RequestContext,
+    plugin::HookEvent,
+    store::StoreError,
+    turn,
+    user::User,
+};
+
+pub use self::{
+    options::options,
+    routes::{RouteBody, RouteRequest, RouteResponse, call_route, find_route},
+};
+
+/// How long a message waits for a turn that is being cancelled.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What an operation answers with.
+pub enum Answer {
+    /// A finished JSON body.
+    Json(Vec<u8>),
+    Stream(EventStream),
+}
+
+/// The events of a streaming operation, in order. Dropping it tells the turn that its client has left.
+pub struct EventStream {
+    /// Those that come at once, together.
+    pub events: mpsc::Receiver<Vec<ThreadStreamEvent>>,
+}
+
+/// Why an operation was refused, before anything was streamed or stored. The texts are for the client.
+#[derive(Debug, thiserror::Error)]
+pub enum OpError {
+    /// Unknown and not yours are the same answer.
+    #[error("{0} not found")]
+    NotFound(&'static str),
+    #[error("{0}")]
+    BadRequest(String),
+    #[error("{0}")]
+    Conflict(String),
+    /// The caller may not do that, whatever it sends.
+    #[error("{0}")]
+    Forbidden(String),
+    /// The server cannot serve now: its store is away, or it is stopping.
+    #[error("{0}")]
+    Unavailable(String),
+    #[error("internal error")]
+    Failed(#[source] anyhow::Error),
+}
+
+impl From<StoreError> for OpError {
+    fn from(err: StoreError) -> Self {
+        match err {
+            StoreError::NotFound => Self::NotFound("thread or item"),
+            StoreError::BadCursor => Self::BadRequest(
+                "`params.after`: is not a cursor of this list: begin again without it".to_owned(),
+            ),
+            // Why is for the operator, who finds it in the log and at /readyz.
+            StoreError::Unavailable(_) => {
+                Self::Unavailable("the store is not available: try again soon".to_owned())
+            }
+            StoreError::Failed(err) => Self::Failed(err),
+        }
+    }
+}
+
+impl From<Busy> for OpError {
+    fn from(err: Busy) -> Self {
+        Self::Conflict(err.to_string())
+    }
+}
+
+/// One ChatKit request: who asks, with what, and the generation that answers.
+struct Caller<'a> {
+    app: &'a App,
+    user: &'a User,
+    generation: Arc<Generation>,
+    context: Arc<RequestContext>,
+}
+
+/// A ChatKit request, whole.
+pub async fn chatkit(
+    app: &App,
+    user: User,
+    request: Request,
+    context: RequestContext,
+) -> Result<Answer, OpError> {
+    let generation = app.generation();
+    let caller = Caller { app, user: &user, generation, context: Arc::new(context) };
+    match request.operation {
+        Operation::ThreadsCreate(params) => caller.create_thread(params.input).await,
+        Operation::ThreadsAddUserMessage(params) => {
+            caller.add_user_message(params.thread_id, params.input).await
+        }
+        Operation::ThreadsRetryAfterItem(params) => {
+            caller.retry_after_item(params.thread_id, params.item_id).await
+        }
+        Operation::ThreadsGetById(params) => caller.get_thread(&params.thread_id).await,
+        Operation::ThreadsList(params) => caller.list_threads(params).await,
+        Operation::ThreadsUpdate(params) => caller.update_thread(params).await,
+        Operation::ThreadsDelete(params) => caller.delete_thread(&params.thread_id).await,
+        Operation::ItemsList(params) => caller.list_items(params).await,
+        Operation::ItemsFeedback(params) => caller.feedback(params).await,
+        // A thread that the caller may not see is not found, whatever is asked of it.
+        Operation::ThreadsAddClientToolOutput(params) => {
+            caller.load_thread(&params.thread_id).await?;
+            Err(OpError::BadRequest(
+                "there is no client tool call that waits for output".to_owned(),
+            ))
+        }
+        Operation::ThreadsAddStructuredInput(params) => {
+            caller.load_thread(&params.thread_id).await?;
+            Err(OpError::BadRequest(
+                "`params.item_id`: is not a structured input that waits for answers".to_owned(),
+            ))
+        }
+        Operation::ThreadsCustomAction(params) | Operation::ThreadsSyncCustomAction(params) => {
+            caller.load_thread(&params.thread_id).await?;
+            Err(OpError::BadRequest("no plugin handles this action".to_owned()))
+        }
+        Operation::AttachmentsCreate(_) => {
+            Err(OpError::BadRequest("attachments are not available in this version".to_owned()))
+        }
+        Operation::AttachmentsDelete(_) => Err(OpError::NotFound("attachment")),
+        Operation::InputTranscribe(_) => {
+            Err(OpError::BadRequest("transcription is not available in this version".to_owned()))
+        }
+    }
+}
+
+impl Caller<'_> {
+    /// Runs the hooks of an operation that is no turn. What they throw is logged: the operation is done.
+    async fn run_hooks(&self, event: HookEvent, argument: Value, thread: Option<&ThreadMetadata>) {
+        for (plugin, handler) in self.generation.hooks(event) {
+            let name = plugin.manifest().name.clone();
+            let call = turn::call_handler(
+                self.app,
+                &self.generation,
+                plugin,
+                handler,
+                argument.clone(),
+                self.context.clone(),
+                thread.cloned(),
+            );
+            if let Err(err) = call.await {
+                warn!(plugin = %name, "a hook of plugin `{name}` failed: {err}");
+            }
+        }
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<Answer, OpError> {
+    let body = serde_json::to_vec(value).map_err(|err| OpError::Failed(err.into()))?;
+    Ok(Answer::Json(body))
+}
+
+/// The size of a page: none and zero mean the default, as in the reference.
+fn page_size(limit: Option<i64>) -> Result<usize, OpError> {
+    match limit {
+        None | Some(0) => Ok(DEFAULT_PAGE),
+        Some(limit) if limit < 0 => {
+            Err(OpError::BadRequest(format!("`params.limit`: {limit} is less than 0")))
+        }
+        Some(limit) => Ok(usize::try_from(limit).map_or(MAX_PAGE, |limit| limit.min(MAX_PAGE))),
+    }
+}
+
+const DEFAULT_PAGE: usize = 20;
+const MAX_PAGE: usize = 500;

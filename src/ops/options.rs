@@ -1,0 +1,56 @@
+use serde_json::{Map, Value, json};
+
+use crate::{app::App, context::RequestContext, ops::OpError, prompt::AttachmentRules, turn};
+
+/// `GET /chatkit/options`: what the page may show this user: greeting, starter prompts, agents, models,
+/// attachment limits.
+pub fn options(app: &App, context: &RequestContext) -> Result<Value, OpError> {
+    let generation = app.generation();
+    let default = &generation.config.agents.default;
+    let agent = generation.prompts.choose(None, default).ok_or_else(|| {
+        OpError::Unavailable(format!("there is no agent: prompts/{default}.md is missing"))
+    })?;
+    let tools = turn::tools(&generation, agent);
+    let scope = turn::Scope {
+        generation: &generation,
+        request: context,
+        thread: None,
+        tools: &tools,
+        history: String::new(),
+        vars: &Map::new(),
+    };
+    let start = generation.prompts.render_start(agent, scope.to_value()).unwrap_or_else(|err| {
+        // A start screen without a greeting is better than none.
+        tracing::warn!("the start screen of agent `{}` cannot be rendered: {err}", agent.id);
+        crate::prompt::Start::default()
+    });
+    let prompts: Vec<Value> = start
+        .prompts
+        .iter()
+        .map(|(label, prompt)| json!({ "label": label, "prompt": prompt }))
+        .collect();
+    let agents: Vec<Value> = generation
+        .prompts
+        .agents()
+        .map(|agent| {
+            json!({ "id": agent.id, "name": agent.front.name, "tool_choice": agent.front.when_tool_choice })
+        })
+        .collect();
+    let models: Vec<Value> = generation
+        .models
+        .labels()
+        .into_iter()
+        .map(|(id, label)| json!({ "id": id, "label": label }))
+        .collect();
+    // Uploads are not served yet, whatever an agent would take.
+    let attachments = AttachmentRules::None == agent.front.attachments;
+    Ok(json!({
+        "project": generation.config.project.name,
+        "agent": { "id": agent.id, "name": agent.front.name },
+        "greeting": start.greeting,
+        "prompts": prompts,
+        "agents": agents,
+        "models": models,
+        "attachments": { "enabled": false, "refused_by_agent": attachments },
+    }))
+}

@@ -1,0 +1,263 @@
+use std::sync::Arc;
+
+use serde_json::json as value;
+
+use crate::{
+    app::TurnGuard,
+    chatkit::{
+        ItemId, ItemKind, Order, Page as Listed, Thread, ThreadId, ThreadItem, ThreadMetadata,
+        ThreadStatus, ThreadStreamEvent, ThreadsListParams, ThreadsUpdateParams, ToolChoice,
+        UserMessageContent, UserMessageInput, UserMessageItem, now,
+    },
+    context::{Page, RequestContext},
+    ops::{Answer, Caller, DEFAULT_PAGE, EventStream, OpError, PATIENCE, json, page_size},
+    plugin::HookEvent,
+    prompt::Agent,
+    store::{Record, StoreError},
+    turn::{self, Novelty},
+};
+
+/// Of a title that a user gives, in characters.
+const TITLE_LENGTH: usize = 500;
+
+impl Caller<'_> {
+    pub async fn create_thread(&self, input: UserMessageInput) -> Result<Answer, OpError> {
+        let agent = self.prepare(&input)?;
+        let thread = ThreadMetadata::new();
+        let message = user_message(&thread.id, input);
+        let guard = self.begin_turn(&thread.id).await?;
+        let record = Record::Item(ThreadItem::UserMessage(message.clone()));
+        self.rows().add_thread(&thread, &[record]).await?;
+        let opening = vec![
+            ThreadStreamEvent::ThreadCreated { thread: Thread::new(&thread, Listed::empty()) },
+            ThreadStreamEvent::ItemDone { item: ThreadItem::UserMessage(message.clone()) },
+        ];
+        self.start_turn(agent, thread, guard, message, opening, Novelty::Thread).await
+    }
+
+    pub async fn add_user_message(
+        &self,
+        thread_id: ThreadId,
+        input: UserMessageInput,
+    ) -> Result<Answer, OpError> {
+        // Whose it is comes first: a stranger must not learn whether it is busy.
+        self.load_thread(&thread_id).await?;
+        let agent = self.prepare(&input)?;
+        let guard = self.begin_turn(&thread_id).await?;
+        let thread = self.load_thread(&thread_id).await?;
+        check_open(&thread)?;
+        let message = user_message(&thread.id, input);
+        let record = Record::Item(ThreadItem::UserMessage(message.clone()));
+        self.rows().add_records(&thread.id, &[record], None).await?;
+        let item = ThreadItem::UserMessage(message.clone());
+        let opening = vec![ThreadStreamEvent::ItemDone { item }];
+        self.start_turn(agent, thread, guard, message, opening, Novelty::Message).await
+    }
+
+    pub async fn retry_after_item(
+        &self,
+        thread_id: ThreadId,
+        item_id: ItemId,
+    ) -> Result<Answer, OpError> {
+        self.load_thread(&thread_id).await?;
+        let guard = self.begin_turn(&thread_id).await?;
+        let thread = self.load_thread(&thread_id).await?;
+        check_open(&thread)?;
+        let item = self.rows().load_item(&thread_id, &item_id).await?;
+        let ThreadItem::UserMessage(message) = item else {
+            return Err(OpError::BadRequest(
+                "`params.item_id`: is not a user message: only those can be answered again"
+                    .to_owned(),
+            ));
+        };
+        let agent = self.choose_agent(message.inference_options.tool_choice.as_ref())?;
+        self.rows().delete_after(&thread_id, &item_id).await?;
+        self.start_turn(agent, thread, guard, message, Vec::new(), Novelty::Retry).await
+    }
+
+    pub async fn get_thread(&self, thread_id: &ThreadId) -> Result<Answer, OpError> {
+        let rows = self.rows();
+        let thread = self.load_thread(thread_id).await?;
+        let items = rows.list_items(thread_id, DEFAULT_PAGE, None, Order::Asc).await?;
+        json(&Thread::new(&thread, items))
+    }
+
+    pub async fn list_threads(&self, params: ThreadsListParams) -> Result<Answer, OpError> {
+        let limit = page_size(params.limit)?;
+        let page = self.rows().list_threads(limit, params.after.as_ref(), params.order).await?;
+        json(&Listed {
+            data: page.data.iter().map(|it| Thread::new(it, Listed::empty())).collect(),
+            has_more: page.has_more,
+            after: page.after,
+        })
+    }
+
+    pub async fn update_thread(&self, params: ThreadsUpdateParams) -> Result<Answer, OpError> {
+        if params.title.chars().count() > TITLE_LENGTH {
+            return Err(OpError::BadRequest(format!(
+                "`params.title`: is longer than {TITLE_LENGTH} characters"
+            )));
+        }
+        let thread = self
+            .rows()
+            .update_thread(&params.thread_id, |thread| thread.title = Some(params.title))
+            .await
+            .map_err(unknown_thread)?;
+        json(&Thread::new(&thread, Listed::empty()))
+    }
+
+    /// Deletes a thread; a turn that runs on it ends.
+    pub async fn delete_thread(&self, thread_id: &ThreadId) -> Result<Answer, OpError> {
+        let thread = self.load_thread(thread_id).await?;
+        self.rows().delete_thread(thread_id).await?;
+        self.app.running.cancel(thread_id, PATIENCE).await;
+        self.run_hooks(HookEvent::ThreadDeleted, value!({ "thread": thread }), None).await;
+        Ok(Answer::Json(b"{}".to_vec()))
+    }
+
+    pub fn rows(&self) -> crate::store::UserStore<'_> {
+        self.app.store.of(&self.user.key)
+    }
+
+    pub async fn load_thread(&self, thread_id: &ThreadId) -> Result<ThreadMetadata, OpError> {
+        self.rows().load_thread(thread_id).await.map_err(unknown_thread)
+    }
+
+    /// Checks what can be checked of a message before anything is stored.
+    fn prepare(&self, input: &UserMessageInput) -> Result<Arc<Agent>, OpError> {
+        if !input.attachments.is_empty() {
+            return Err(OpError::BadRequest(
+                "`params.input.attachments`: attachments are not available in this version"
+                    .to_owned(),
+            ));
+        }
+        let is_text = |part: &UserMessageContent| match part {
+            UserMessageContent::InputText { text } => !text.is_empty(),
+            UserMessageContent::InputTag(_) => true,
+        };
+        if !input.content.iter().any(is_text) {
+            return Err(OpError::BadRequest(
+                "`params.input.content`: the message is empty".to_owned(),
+            ));
+        }
+        self.check_model(input.inference_options.model.as_deref())?;
+        self.choose_agent(input.inference_options.tool_choice.as_ref())
+    }
+
+    fn check_model(&self, model: Option<&str>) -> Result<(), OpError> {
+        match model {
+            Some(model) if !self.generation.models.contains(model) => {
+                let labels = self.generation.models.labels();
+                let known: Vec<_> = labels.iter().map(|(key, _)| format!("`{key}`")).collect();
+                let known = known.join(", ");
+                Err(OpError::BadRequest(format!(
+                    "`params.input.inference_options.model`: there is no model `{model}`: choose one of {known}"
+                )))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn choose_agent(&self, tool_choice: Option<&ToolChoice>) -> Result<Arc<Agent>, OpError> {
+        let default = &self.generation.config.agents.default;
+        let choice = tool_choice.map(|it| it.id.as_str());
+        let agent = self.generation.prompts.choose(choice, default);
+        agent.cloned().ok_or_else(|| {
+            OpError::Unavailable(format!("there is no agent: prompts/{default}.md is missing"))
+        })
+    }
+
+    async fn begin_turn(&self, thread_id: &ThreadId) -> Result<TurnGuard, OpError> {
+        if self.app.stopping.is_cancelled() {
+            return Err(OpError::Unavailable("the server is stopping".to_owned()));
+        }
+        Ok(self.app.running.begin(thread_id, PATIENCE).await?)
+    }
+
+    async fn start_turn(
+        &self,
+        agent: Arc<Agent>,
+        thread: ThreadMetadata,
+        guard: TurnGuard,
+        message: UserMessageItem,
+        opening: Vec<ThreadStreamEvent>,
+        novelty: Novelty,
+    ) -> Result<Answer, OpError> {
+        let context = self.remember_page(&thread.id, novelty).await;
+        // The choice of a message that is answered again may be gone from the configuration.
+        let choice = message.inference_options.model.as_deref();
+        let choice = choice.filter(|model| self.generation.models.contains(model));
+        let model = self.generation.models.choose(choice.or(agent.front.model.as_deref()));
+        let start = turn::Start {
+            user: self.user.key.clone(),
+            context,
+            generation: self.generation.clone(),
+            agent,
+            model,
+            thread,
+            guard,
+            message,
+            opening,
+            novelty,
+        };
+        Ok(Answer::Stream(EventStream { events: turn::start(self.app, start) }))
+    }
+
+    /// The page that this request brings is kept for the turns that bring none; such a turn gets the
+    /// last one. The message is stored by now, so that a failure here is no reason to refuse it.
+    async fn remember_page(&self, thread_id: &ThreadId, novelty: Novelty) -> Arc<RequestContext> {
+        let page = &self.context.page;
+        let result = if page.is_known() {
+            self.rows().save_page_context(thread_id, &page.0).await.map(|()| None)
+        } else if novelty == Novelty::Thread {
+            Ok(None)
+        } else {
+            self.rows().load_page_context(thread_id).await.map(Some)
+        };
+        match result {
+            Ok(None) => self.context.clone(),
+            Ok(Some(last)) if last.is_empty() => self.context.clone(),
+            Ok(Some(last)) => {
+                let context = RequestContext::clone(&self.context);
+                Arc::new(context.with_last_page(Some(Page::new(last))))
+            }
+            Err(err) => {
+                tracing::warn!("the page context of a thread is lost: {err}");
+                self.context.clone()
+            }
+        }
+    }
+}
+
+fn unknown_thread(err: StoreError) -> OpError {
+    match err {
+        StoreError::NotFound => OpError::NotFound("thread"),
+        err @ (StoreError::BadCursor | StoreError::Unavailable(_) | StoreError::Failed(_)) => {
+            err.into()
+        }
+    }
+}
+
+fn user_message(thread: &ThreadId, input: UserMessageInput) -> UserMessageItem {
+    UserMessageItem {
+        id: ItemId::generate(ItemKind::Message),
+        thread_id: thread.clone(),
+        created_at: now(),
+        content: input.content,
+        attachments: Vec::new(),
+        quoted_text: input.quoted_text,
+        inference_options: input.inference_options,
+    }
+}
+
+fn check_open(thread: &ThreadMetadata) -> Result<(), OpError> {
+    let (state, reason) = match &thread.status {
+        ThreadStatus::Active => return Ok(()),
+        ThreadStatus::Locked { reason } => ("locked", reason),
+        ThreadStatus::Closed { reason } => ("closed", reason),
+    };
+    Err(OpError::Conflict(match reason {
+        Some(reason) => format!("the thread is {state}: {reason}"),
+        None => format!("the thread is {state}"),
+    }))
+}

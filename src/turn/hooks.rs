@@ -1,0 +1,216 @@
+use serde_json::{Map, Value, json};
+use tracing::warn;
+
+use crate::{
+    chatkit::{
+        AssistantMessageContent, AssistantMessageItem, HiddenContextItem, ItemId, ItemKind,
+        NoticeLevel, ThreadItem, ThreadStreamEvent, now,
+    },
+    model::ModelRequest,
+    plugin::{CallError, HookEvent},
+    store::{MessageNote, Record},
+    turn::{
+        Failure, Turn, TurnEnd,
+        input::{self, Entry},
+    },
+};
+
+/// What the hooks of `message` made of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessageOutcome {
+    Answer,
+    /// The user was told why; the model never sees it.
+    Rejected,
+}
+
+impl Turn {
+    /// Runs the handlers of `event`, one after the other, and gives what they returned, by plugin.
+    pub async fn run_hooks(
+        &mut self,
+        event: HookEvent,
+        argument: Value,
+    ) -> Result<Vec<(String, Value)>, TurnEnd> {
+        let mut answers = Vec::new();
+        for (plugin, handler) in self.generation.hooks(event) {
+            let name = plugin.manifest().name.clone();
+            let context = self.call_context();
+            let call = plugin.call(handler, argument.clone(), context);
+            match self.drive(call).await? {
+                Ok(answer) => answers.push((name, answer)),
+                Err(CallError::User { message, retry }) => {
+                    return Err(TurnEnd::Failed(Failure::User { message, retry }));
+                }
+                Err(CallError::Cancelled) => return Err(TurnEnd::Cancelled),
+                Err(err @ (CallError::Thrown(_) | CallError::Limit(_))) => {
+                    return Err(author(format!("a hook of plugin `{name}`: {err}")));
+                }
+            }
+        }
+        Ok(answers)
+    }
+
+    /// `message`: may reject the user's message, change what the model sees of it, and add to it.
+    pub async fn run_message_hooks(&mut self) -> Result<MessageOutcome, TurnEnd> {
+        let mut note = MessageNote {
+            id: ItemId::generate(ItemKind::HiddenContext),
+            item_id: self.message.id.clone(),
+            text: None,
+            rejected: false,
+        };
+        let event = json!({ "item": *self.message, "text": self.message.text() });
+        let mut records = Vec::new();
+        let mut reason = None;
+        for (plugin, answer) in self.run_hooks(HookEvent::Message, event).await? {
+            let Some(answer) = map(&plugin, "message", answer) else { continue };
+            for (key, value) in answer {
+                match (key.as_str(), value) {
+                    ("reject", Value::String(why)) => reason = Some(why),
+                    ("text", Value::String(text)) => note.text = Some(text),
+                    ("context", content) if !content.is_null() => {
+                        records.push(hidden(&self.thread.id, content));
+                    }
+                    ("vars", Value::Object(vars)) => self.vars.extend(vars),
+                    (_, Value::Null) => (),
+                    (key, _) => {
+                        return Err(author(format!(
+                            "a `message` hook of plugin `{plugin}` returned `{key}`: it may return the \
+                             texts `reject` and `text`, `context`, and the map `vars`"
+                        )));
+                    }
+                }
+            }
+        }
+        note.rejected = reason.is_some();
+        if note.rejected || note.text.is_some() {
+            records.insert(0, Record::MessageNote(note));
+        }
+        if !records.is_empty() {
+            self.sink.add_records(&records).await?;
+            self.transcript.entries.extend(records.into_iter().map(Entry::Record));
+        }
+        let Some(message) = reason else { return Ok(MessageOutcome::Answer) };
+        let level = NoticeLevel::Warning;
+        self.send(ThreadStreamEvent::Notice { level, message, title: None }).await?;
+        Ok(MessageOutcome::Rejected)
+    }
+
+    /// `tag`: what the model is told of the tags that it will see; the first answer wins.
+    pub async fn explain_tags(&mut self) -> Result<(), TurnEnd> {
+        if self.generation.hooks(HookEvent::Tag).is_empty() {
+            return Ok(());
+        }
+        for (message, tag) in self.transcript.all_tags() {
+            let event = json!({
+                "id": tag.id, "text": tag.text, "data": tag.data, "group": tag.group, "item": message,
+            });
+            for (_, answer) in self.run_hooks(HookEvent::Tag, event).await? {
+                let text = match answer {
+                    Value::Null => continue,
+                    Value::String(text) => text,
+                    other => other.to_string(),
+                };
+                self.transcript.tags.entry((message.id.clone(), tag.text.clone())).or_insert(text);
+            }
+        }
+        Ok(())
+    }
+
+    /// `request`: may change instructions and input, and take tools away.
+    pub async fn run_request_hooks(
+        &mut self,
+        mut request: ModelRequest,
+        round: usize,
+    ) -> Result<ModelRequest, TurnEnd> {
+        if self.generation.hooks(HookEvent::Request).is_empty() {
+            return Ok(request);
+        }
+        let tools: Vec<&str> = request.tools.iter().map(|it| it.name.as_str()).collect();
+        let event = json!({
+            "instructions": request.instructions,
+            "input": input::to_json(&request.input),
+            "tools": tools,
+            "round": round,
+        });
+        for (plugin, answer) in self.run_hooks(HookEvent::Request, event).await? {
+            let Some(answer) = map(&plugin, "request", answer) else { continue };
+            for (key, value) in answer {
+                match (key.as_str(), value) {
+                    ("instructions", Value::String(text)) => request.instructions = text,
+                    ("input", items @ Value::Array(_)) => {
+                        request.input = input::from_json(&items).map_err(|err| {
+                            author(format!("a `request` hook of plugin `{plugin}`: {err}"))
+                        })?;
+                    }
+                    ("drop_tools", Value::Array(names)) => {
+                        let dropped =
+                            |tool: &str| names.iter().any(|name| name.as_str() == Some(tool));
+                        request.tools.retain(|tool| !dropped(&tool.name));
+                        request.tool_choice = request.tool_choice.filter(|tool| !dropped(tool));
+                    }
+                    (_, Value::Null) => (),
+                    (key, _) => {
+                        return Err(author(format!(
+                            "a `request` hook of plugin `{plugin}` returned `{key}`: it may return the \
+                             text `instructions` and the arrays `input` and `drop_tools`"
+                        )));
+                    }
+                }
+            }
+        }
+        Ok(request)
+    }
+
+    /// `response`: may change the text of the finished message.
+    pub async fn run_response_hooks(
+        &mut self,
+        mut message: AssistantMessageItem,
+    ) -> Result<AssistantMessageItem, TurnEnd> {
+        if self.generation.hooks(HookEvent::Response).is_empty() {
+            return Ok(message);
+        }
+        let event = json!({ "item": message, "text": message.text() });
+        for (plugin, answer) in self.run_hooks(HookEvent::Response, event).await? {
+            let Some(mut answer) = map(&plugin, "response", answer) else { continue };
+            match answer.remove("text") {
+                Some(Value::String(text)) => {
+                    let annotations =
+                        message.content.drain(..).flat_map(|part| part.annotations).collect();
+                    message.content = vec![AssistantMessageContent { text, annotations }];
+                }
+                None | Some(Value::Null) => (),
+                Some(_) => {
+                    return Err(author(format!(
+                        "a `response` hook of plugin `{plugin}` returned a `text` that is no text"
+                    )));
+                }
+            }
+        }
+        Ok(message)
+    }
+}
+
+/// A hook returns a map or nothing.
+fn map(plugin: &str, event: &str, answer: Value) -> Option<Map<String, Value>> {
+    match answer {
+        Value::Null => None,
+        Value::Object(map) => Some(map),
+        // Often the value of a handler's last expression, and not meant.
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            warn!("a `{event}` hook of plugin `{plugin}` returned neither a map nor `()`: ignored");
+            None
+        }
+    }
+}
+
+fn hidden(thread: &crate::chatkit::ThreadId, content: Value) -> Record {
+    Record::Item(ThreadItem::HiddenContextItem(HiddenContextItem {
+        id: ItemId::generate(ItemKind::HiddenContext),
+        thread_id: thread.clone(),
+        created_at: now(),
+        content,
+    }))
+}
+
+fn author(message: String) -> TurnEnd {
+    TurnEnd::Failed(Failure::Author(message))
+}

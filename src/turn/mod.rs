@@ -1,0 +1,354 @@
+//! One turn, from its opening events to its last.
+//!
+//! A turn runs in a task of its own. It owns its thread while it runs, keeps the generation that it
+//! began with, and sends every event through the sink: first the store, then the client. What tools
+//! and hooks want of it arrives as requests on a channel, served between the steps.
+
+mod agent;
+mod calls;
+mod detached;
+mod end;
+mod hooks;
+mod input;
+mod output;
+mod requests;
+mod sink;
+mod speak;
+mod title;
+mod workflow;
+
+use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
+
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::{
+    app::{App, Generation, TurnGuard},
+    chatkit::{
+        StreamOptions, Thread, ThreadItem, ThreadMetadata, ThreadStreamEvent, UserMessageItem,
+    },
+    context::RequestContext,
+    model::{ChosenModel, ModelError, Usage},
+    plugin::HookEvent,
+    prompt::Agent,
+    store::Record,
+    tool::{CallContext, TurnCall},
+    user::UserKey,
+};
+
+use self::{
+    end::{Failure, TurnEnd},
+    hooks::MessageOutcome,
+    input::{Entry, Transcript},
+    output::Output,
+    sink::EventSink,
+    workflow::Workflows,
+};
+
+pub use self::{
+    agent::{Scope, tools},
+    detached::{call_handler, call_tool},
+};
+
+/// Times that events wait for a slow client before its turn waits too.
+const CLIENT_BUFFER: usize = 32;
+/// Events of the model that are taken at once, when so many have come.
+const READY_EVENTS: usize = 64;
+/// Requests of handlers that wait for the turn.
+const REQUEST_BUFFER: usize = 32;
+/// How often the text in progress is kept.
+const CHECKPOINT: Duration = Duration::from_secs(1);
+/// How long a client that is slow may take for the error that ends its turn.
+const LAST_WORD: Duration = Duration::from_secs(3);
+/// How often a conversation that is too long for the model is shortened before the turn gives up.
+const SHORTENINGS: usize = 4;
+
+/// All that a turn begins with. What it answers is stored already.
+pub struct Start {
+    pub user: UserKey,
+    pub context: Arc<RequestContext>,
+    pub generation: Arc<Generation>,
+    pub agent: Arc<Agent>,
+    pub model: Result<ChosenModel, ModelError>,
+    pub thread: ThreadMetadata,
+    pub guard: TurnGuard,
+    /// The user message that is answered.
+    pub message: UserMessageItem,
+    /// Sent before anything else.
+    pub opening: Vec<ThreadStreamEvent>,
+    pub novelty: Novelty,
+}
+
+/// What is new to the plugins' hooks when a turn begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Novelty {
+    /// The thread, and its first message.
+    Thread,
+    Message,
+    /// An answer is tried again.
+    Retry,
+}
+
+/// Runs the turn on the task tracker and gives its events. Whoever drops the receiver has left.
+pub fn start(app: &App, start: Start) -> mpsc::Receiver<Vec<ThreadStreamEvent>> {
+    let (client, events) = mpsc::channel(CLIENT_BUFFER);
+    let span = tracing::info_span!("turn", thread = %start.thread.id);
+    let task = run(app.clone(), start, client).instrument(span);
+    app.tasks.spawn(task);
+    events
+}
+
+/// A running turn.
+struct Turn {
+    app: App,
+    context: Arc<RequestContext>,
+    generation: Arc<Generation>,
+    agent: Arc<Agent>,
+    model: Result<ChosenModel, ModelError>,
+    thread: ThreadMetadata,
+    message: Arc<UserMessageItem>,
+    novelty: Novelty,
+    sink: EventSink,
+    transcript: Transcript,
+    output: Output,
+    workflows: Workflows,
+    vars: Map<String, Value>,
+    usage: Usage,
+    /// The visible items of this turn, for its hooks.
+    items: Vec<ThreadItem>,
+    /// What handlers hid while calls ran: told to the model after the calls' results.
+    hidden: Vec<Record>,
+    /// Calls of one response run: nothing may come between them and their results.
+    calls_running: bool,
+    thread_changed: bool,
+    /// The answer is whole; what follows is about it.
+    answered: bool,
+    requests: mpsc::Receiver<TurnCall>,
+    request_sender: mpsc::Sender<TurnCall>,
+    /// Calls that handlers made of other tools and agents.
+    nested: FuturesUnordered<BoxFuture<'static, ()>>,
+    title: Option<BoxFuture<'static, Option<String>>>,
+    checkpoint: Pin<Box<tokio::time::Interval>>,
+    cancelled: CancellationToken,
+}
+
+async fn run(app: App, start: Start, client: mpsc::Sender<Vec<ThreadStreamEvent>>) {
+    let Start { user, context, generation, agent, model, thread, guard, message, opening, novelty } =
+        start;
+    let (request_sender, requests) = mpsc::channel(REQUEST_BUFFER);
+    let partial_images = agent
+        .front
+        .hosted
+        .iter()
+        .find_map(|tool| tool.get("partial_images").and_then(Value::as_u64))
+        .unwrap_or_default();
+    let mut checkpoint = Box::pin(tokio::time::interval(CHECKPOINT));
+    checkpoint.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let sink = EventSink {
+        store: app.store.clone(),
+        user,
+        thread: thread.id.clone(),
+        generation: generation.id.clone(),
+        client,
+        cancelled: guard.cancelled.clone(),
+        allow_cancel: agent.front.allow_cancel,
+        pending: Vec::new(),
+        unsaved: false,
+        outgoing: Vec::new(),
+    };
+    let mut turn = Turn {
+        context,
+        agent,
+        model,
+        message: Arc::new(message),
+        novelty,
+        sink,
+        transcript: Transcript::default(),
+        output: Output::new(thread.id.clone(), partial_images),
+        thread,
+        generation,
+        workflows: Workflows::default(),
+        vars: Map::new(),
+        usage: Usage::default(),
+        items: Vec::new(),
+        hidden: Vec::new(),
+        calls_running: false,
+        thread_changed: false,
+        answered: false,
+        requests,
+        request_sender,
+        nested: FuturesUnordered::new(),
+        title: None,
+        checkpoint,
+        cancelled: guard.cancelled.clone(),
+        app,
+    };
+    let result = AssertUnwindSafe(turn.run(opening)).catch_unwind().await;
+    let end = match result {
+        Ok(Ok(())) => None,
+        Ok(Err(end)) => Some(end),
+        Err(_) => Some(TurnEnd::Failed(Failure::Panicked)),
+    };
+    // Handlers that still run for this turn stop now, whatever its end.
+    guard.cancelled.cancel();
+    turn.finish(end).await;
+    // The thread is free before the client learns that the stream has ended.
+    drop(guard);
+}
+
+impl Turn {
+    async fn run(&mut self, opening: Vec<ThreadStreamEvent>) -> Result<(), TurnEnd> {
+        let allow_cancel = self.sink.allow_cancel;
+        for event in opening {
+            self.sink.send_stored(event).await?;
+        }
+        let stream_options = StreamOptions { allow_cancel };
+        self.sink.send_stored(ThreadStreamEvent::StreamOptions { stream_options }).await?;
+        self.load_transcript().await?;
+        if self.novelty == Novelty::Thread {
+            let event = json!({ "thread": self.thread });
+            self.run_hooks(HookEvent::ThreadCreated, event).await?;
+        }
+        // A message that is answered again passes the hooks again: what they made of it went with its answer.
+        match self.run_message_hooks().await? {
+            MessageOutcome::Answer => (),
+            MessageOutcome::Rejected => return self.flush_thread().await,
+        }
+        self.explain_tags().await?;
+        self.title = self.begin_title();
+        self.answer().await?;
+        self.answered = true;
+        self.await_title().await?;
+        let event = self.summary(&Value::Null);
+        self.run_hooks(HookEvent::TurnDone, event).await?;
+        self.flush_thread().await
+    }
+
+    async fn load_transcript(&mut self) -> Result<(), TurnEnd> {
+        if self.novelty == Novelty::Thread {
+            let message = ThreadItem::UserMessage(UserMessageItem::clone(&self.message));
+            self.transcript.entries = vec![Entry::Record(Record::Item(message))];
+            return Ok(());
+        }
+        let visible = self.agent.front.history.items.max(1);
+        let records = self.sink.rows().load_history(&self.thread.id, visible).await?;
+        self.transcript.entries = records.into_iter().map(Entry::Record).collect();
+        Ok(())
+    }
+
+    /// The loop: the model speaks, its calls run, it speaks again, until it calls nothing more.
+    async fn answer(&mut self) -> Result<(), TurnEnd> {
+        let rounds = self.generation.config.limits.rounds;
+        for round in 0..rounds {
+            let calls = self.ask_model(round).await?;
+            if calls.is_empty() {
+                self.close_workflow().await?;
+                return Ok(());
+            }
+            let stop = self.run_calls(calls).await?;
+            if stop {
+                self.close_workflow().await?;
+                return Ok(());
+            }
+        }
+        Err(TurnEnd::Failed(Failure::Rounds(rounds)))
+    }
+
+    /// Nothing that is shown as work stays open when the work is done.
+    async fn close_workflow(&mut self) -> Result<(), TurnEnd> {
+        for item in self.workflows.end_all() {
+            self.send_shown(ThreadStreamEvent::ItemDone { item }).await?;
+        }
+        match self.output.close_workflow() {
+            Some(event) => self.send(event).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Sends an event of the model's, and keeps its item for what the model is told next.
+    async fn send(&mut self, event: ThreadStreamEvent) -> Result<(), TurnEnd> {
+        if let ThreadStreamEvent::ItemDone { item } = &event {
+            self.transcript.entries.push(Entry::Record(Record::Item(item.clone())));
+        }
+        self.send_shown(event).await
+    }
+
+    /// Sends an event of a handler's, and tells of a changed thread after it. As in the reference, the model
+    /// learns of what a handler shows from the next turn on, and of the call from its result.
+    async fn send_shown(&mut self, event: ThreadStreamEvent) -> Result<(), TurnEnd> {
+        let item = match &event {
+            ThreadStreamEvent::ItemDone { item } => Some(item.clone()),
+            ThreadStreamEvent::ThreadCreated { .. }
+            | ThreadStreamEvent::ThreadUpdated { .. }
+            | ThreadStreamEvent::ItemAdded { .. }
+            | ThreadStreamEvent::ItemUpdated { .. }
+            | ThreadStreamEvent::ItemRemoved { .. }
+            | ThreadStreamEvent::ItemReplaced { .. }
+            | ThreadStreamEvent::StreamOptions { .. }
+            | ThreadStreamEvent::ProgressUpdate { .. }
+            | ThreadStreamEvent::ClientEffect { .. }
+            | ThreadStreamEvent::Error { .. }
+            | ThreadStreamEvent::Notice { .. } => None,
+        };
+        self.sink.send(event).await?;
+        self.items.extend(item);
+        self.flush_thread().await
+    }
+
+    /// Tells the client of a changed thread: after the event that follows the change, once.
+    async fn flush_thread(&mut self) -> Result<(), TurnEnd> {
+        if !std::mem::take(&mut self.thread_changed) {
+            return Ok(());
+        }
+        let thread = Thread::new(&self.thread, crate::chatkit::Page::empty());
+        self.sink.send(ThreadStreamEvent::ThreadUpdated { thread }).await
+    }
+
+    /// What handlers of this turn see of it.
+    fn call_context(&self) -> CallContext {
+        CallContext {
+            request: self.context.clone(),
+            thread: Some(Arc::new(self.thread.clone())),
+            item: Some(self.message.clone()),
+            agent: Some(Arc::from(self.agent.id.as_str())),
+            turn: self.request_sender.clone(),
+            cancelled: self.cancelled.child_token(),
+        }
+    }
+
+    /// Runs a future of this turn while its requests are served, until it ends or the turn does.
+    async fn drive<T>(&mut self, future: impl Future<Output = T>) -> Result<T, TurnEnd> {
+        let mut future = std::pin::pin!(future);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.cancelled.cancelled() => return Err(TurnEnd::Cancelled),
+                () = self.sink.client_left() => return Err(TurnEnd::Cancelled),
+                Some(call) = self.requests.recv() => self.serve(call).await?,
+                Some(()) = self.nested.next() => (),
+                _ = self.checkpoint.tick() => self.sink.checkpoint().await?,
+                out = &mut future => {
+                    // What it asked for last may still be on its way.
+                    while let Ok(call) = self.requests.try_recv() {
+                        self.serve(call).await?;
+                    }
+                    return Ok(out);
+                }
+            }
+        }
+    }
+
+    fn summary(&self, error: &Value) -> Value {
+        json!({
+            "items": self.items,
+            "usage": {
+                "input_tokens": self.usage.input_tokens,
+                "output_tokens": self.usage.output_tokens,
+            },
+            "error": error,
+        })
+    }
+}

@@ -1,0 +1,107 @@
+use std::collections::BTreeMap;
+
+use crate::{
+    chatkit::{
+        IconName, ItemId, ItemKind, StatusIndicator, Task, ThreadId, ThreadItem, ThreadItemUpdate,
+        ThreadStreamEvent, Workflow, WorkflowItem, WorkflowKind, WorkflowSummary, now,
+    },
+    tool::TaskPatch,
+};
+
+/// The workflows that handlers of a turn have begun and not ended.
+#[derive(Default)]
+pub struct Workflows(BTreeMap<ItemId, WorkflowItem>);
+
+impl Workflows {
+    pub fn begin(
+        &mut self,
+        thread: &ThreadId,
+        title: Option<String>,
+        icon: Option<IconName>,
+        expanded: bool,
+    ) -> ItemId {
+        let id = ItemId::generate(ItemKind::Workflow);
+        let summary = title.map(|title| WorkflowSummary::Custom { title, icon });
+        let workflow =
+            Workflow { kind: WorkflowKind::Custom, tasks: Vec::new(), summary, expanded };
+        let item =
+            WorkflowItem { id: id.clone(), thread_id: thread.clone(), created_at: now(), workflow };
+        self.0.insert(id.clone(), item);
+        id
+    }
+
+    /// Adds a task, or changes the one at `index`: what is to be sent, and the task's index. An ended
+    /// workflow stays as it is.
+    pub fn set_task(
+        &mut self,
+        id: &ItemId,
+        index: Option<usize>,
+        patch: TaskPatch,
+    ) -> (Vec<ThreadStreamEvent>, Option<usize>) {
+        let Some(item) = self.0.get_mut(id) else { return (Vec::new(), None) };
+        let tasks = &mut item.workflow.tasks;
+        let update = if let Some(task_index) = index {
+            let Some(task) = tasks.get_mut(task_index) else { return (Vec::new(), None) };
+            change(task, patch);
+            ThreadItemUpdate::WorkflowTaskUpdated { task_index, task: task.clone() }
+        } else {
+            let mut task = Task::Custom {
+                status_indicator: StatusIndicator::None,
+                title: None,
+                icon: None,
+                content: None,
+            };
+            change(&mut task, patch);
+            tasks.push(task.clone());
+            if tasks.len() == 1 {
+                let item = ThreadItem::Workflow(item.clone());
+                return (vec![ThreadStreamEvent::ItemAdded { item }], Some(0));
+            }
+            ThreadItemUpdate::WorkflowTaskAdded { task_index: tasks.len() - 1, task }
+        };
+        let index = index.unwrap_or(item.workflow.tasks.len() - 1);
+        (vec![ThreadStreamEvent::ItemUpdated { item_id: id.clone(), update }], Some(index))
+    }
+
+    /// The finished workflow, unless it was ended before or never had a task.
+    pub fn end(
+        &mut self,
+        id: &ItemId,
+        title: Option<String>,
+        icon: Option<IconName>,
+        expanded: Option<bool>,
+    ) -> Option<ThreadItem> {
+        let mut item = self.0.remove(id)?;
+        if item.workflow.tasks.is_empty() {
+            return None;
+        }
+        item.workflow.expanded = expanded.unwrap_or(item.workflow.expanded);
+        item.workflow.summary = match (title, item.workflow.summary.take()) {
+            (Some(title), _) => Some(WorkflowSummary::Custom { title, icon }),
+            (None, Some(WorkflowSummary::Custom { title, icon: old })) => {
+                Some(WorkflowSummary::Custom { title, icon: icon.or(old) })
+            }
+            (None, _) => {
+                let duration = now().duration_since(item.created_at).as_secs();
+                Some(WorkflowSummary::Duration { duration })
+            }
+        };
+        Some(ThreadItem::Workflow(item))
+    }
+
+    /// All that are open, ended now.
+    pub fn end_all(&mut self) -> Vec<ThreadItem> {
+        let open: Vec<ItemId> = self.0.keys().cloned().collect();
+        open.iter().filter_map(|id| self.end(id, None, None, None)).collect()
+    }
+}
+
+fn change(task: &mut Task, patch: TaskPatch) {
+    // Handlers make no others.
+    let Task::Custom { status_indicator, title, icon, content } = task else { return };
+    let TaskPatch { title: new_title, content: new_content, icon: new_icon, status } = patch;
+    *title = new_title.or(title.take());
+    *content = new_content.or(content.take());
+    *icon = new_icon.or(icon.take());
+    *status_indicator = status.unwrap_or(*status_indicator);
+}
