@@ -1,0 +1,166 @@
+//! HTTP: bytes in, bytes out; decides nothing.
+
+mod api;
+mod assistant;
+mod auth;
+mod body;
+mod chatkit;
+mod connection;
+mod context;
+mod error;
+mod guard;
+mod health;
+mod page;
+mod routes;
+mod simple;
+mod sse;
+mod trace;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{any, get, post},
+};
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Span;
+
+use crate::app::App;
+
+use self::{auth::Sessions, error::ApiError, guard::Reach};
+
+pub use self::connection::serve;
+
+/// Paths that no mount of a plugin may take, nor anything below them.
+const BUILT_IN: &[&str] =
+    &["/x", "/api", "/assistant", "/mcp", "/healthz", "/readyz", "/metrics", "/favicon.ico"];
+
+/// What the handlers share. Clones share it.
+#[derive(Clone)]
+pub struct Server {
+    pub app: App,
+    pub reach: Reach,
+    pub sessions: Arc<Sessions>,
+}
+
+/// Every route of the server.
+pub fn router(app: App) -> Router {
+    // As it was at start: a later change of `listen` waits for a restart.
+    let reach = Reach::of(&app.generation().config.server);
+    let server = Server { app, reach, sessions: Arc::default() };
+    let mut router = Router::new()
+        .route("/", get(page::index))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/api/generation", get(api::generation))
+        .route("/api/tools", get(api::tools))
+        .route("/api/events", get(api::events))
+        .route("/assistant/chatkit", post(assistant::answer))
+        .route("/x/{*path}", any(plugin_route));
+    for asset in page::ASSETS {
+        router =
+            router.route(asset.path, get(async |request: Request| asset.answer(request.headers())));
+    }
+    router
+        .fallback(configured)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(server.clone(), refuse_while_stopping))
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(middleware::from_fn_with_state(server.clone(), guard))
+        .layer(middleware::from_fn(trace::trace))
+        .with_state(server)
+}
+
+/// What answers at the paths that kitfox.toml sets, which may change at any time.
+async fn configured(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
+    let config = server.app.generation().config.clone();
+    let path = request.uri().path();
+    let chatkit_paths = &config.server.chatkit_paths;
+    if chatkit_paths.iter().any(|it| it == path) {
+        Span::current().record("route", "chatkit");
+        return chatkit::answer(&server, request).await;
+    }
+    if let Some(path) = path.strip_suffix("/options")
+        && chatkit_paths.iter().any(|it| it == path)
+    {
+        Span::current().record("route", "chatkit/options");
+        return chatkit::options(&server, request).await;
+    }
+    let built_in = BUILT_IN.iter().copied().chain(chatkit_paths.iter().map(String::as_str));
+    if built_in.into_iter().any(|it| routes::is_below(path, it)) {
+        return Err(ApiError::no_such_path());
+    }
+    let Some(target) = routes::mounted(&config.routes, path) else {
+        return Err(ApiError::no_such_path());
+    };
+    Span::current().record("route", "mounted");
+    routes::answer(&server, target, request).await
+}
+
+async fn plugin_route(
+    State(server): State<Server>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let target = routes::below_x(request.uri().path())?;
+    routes::answer(&server, target, request).await
+}
+
+/// The router adds which methods the path takes.
+async fn wrong_method() -> ApiError {
+    ApiError::new(axum::http::StatusCode::METHOD_NOT_ALLOWED, "this path does not take that method")
+}
+
+/// Host, Origin and CORS, on every route.
+async fn guard(State(server): State<Server>, request: Request, next: Next) -> Response {
+    let config = server.app.generation().config.clone();
+    let (parts, body) = request.into_parts();
+    let passed = match guard::check(&config.server, server.reach, &parts) {
+        Ok(passed) => passed,
+        Err(err) => return err.into_response(),
+    };
+    let mut response = match guard::preflight(&parts) {
+        Some(response) => response,
+        None => next.run(Request::from_parts(parts, body)).await,
+    };
+    passed.allow(&mut response);
+    response
+}
+
+/// Connections that are still open bring no new work.
+async fn refuse_while_stopping(
+    State(server): State<Server>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let asks_for_state = ["/healthz", "/readyz"].contains(&request.uri().path());
+    if server.app.stopping.is_cancelled() && !asks_for_state {
+        return ApiError::unavailable("the server is stopping").into_response();
+    }
+    next.run(request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, http::StatusCode};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer() {
+        async fn panics() {
+            panic!("on purpose")
+        }
+        let router = Router::new()
+            .route("/", get(panics))
+            .layer(CatchPanicLayer::custom(error::panicked))
+            .layer(middleware::from_fn(trace::trace));
+        let request = Request::get("/").body(Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(response.headers().contains_key("x-request-id"));
+    }
+}
