@@ -1,0 +1,84 @@
+//! The command line: one file per command.
+
+mod call;
+mod chat;
+mod check;
+mod new;
+mod output;
+mod plugins;
+mod render;
+mod serve;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Environment;
+
+use self::output::Output;
+
+/// A self-hosted server for OpenAI's ChatKit whose agent is made of files.
+#[derive(Debug, Parser)]
+#[command(name = "kitfox", version, about, max_term_width = 100)]
+pub struct Arguments {
+    /// The project's folder: kitfox.toml, prompts/, plugins/.
+    #[arg(long, global = true, default_value = ".", value_name = "DIR")]
+    project: PathBuf,
+    /// Print JSON instead of text for people.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the project (what `kitfox` alone does).
+    Serve(serve::Serve),
+    /// Load the project and say what is wrong with it.
+    Check,
+    /// Chat with a running server in the terminal.
+    Chat(chat::Chat),
+    /// Call a tool of the project and print its result.
+    Call(call::Call),
+    /// Print a prompt as the model would get it.
+    Render(render::Render),
+    /// List the plugins, or approve what one may do.
+    Plugins(plugins::Plugins),
+    /// Make a new plugin or agent from a template.
+    New(new::New),
+}
+
+impl Arguments {
+    /// What is logged unless `KITFOX_LOG` says otherwise: a server tells what it does, other commands only
+    /// what goes wrong.
+    pub fn default_log(&self) -> &'static str {
+        match self.command {
+            None | Some(Command::Serve(_)) => "info",
+            Some(_) => "error",
+        }
+    }
+}
+
+/// Runs the command that the arguments name. Commands that fail have said why.
+pub async fn run(arguments: Arguments) -> ExitCode {
+    let Arguments { project, json, command } = arguments;
+    let environment = Environment::of_process();
+    let output = Output { json };
+    let result = match command.unwrap_or(Command::Serve(serve::Serve::default())) {
+        Command::Serve(serve) => serve.run(project, environment, output).await,
+        Command::Check => check::run(project, environment, output).await,
+        Command::Chat(chat) => chat.run(project, environment, output).await,
+        Command::Call(call) => call.run(project, environment, output).await,
+        Command::Render(render) => render.run(project, environment, output).await,
+        Command::Plugins(plugins) => plugins.run(project, environment, output).await,
+        Command::New(new) => new.run(project, output).await,
+    };
+    match result {
+        Ok(code) => code,
+        Err(err) => {
+            output.failed(&err);
+            ExitCode::FAILURE
+        }
+    }
+}

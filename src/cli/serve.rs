@@ -1,0 +1,118 @@
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+
+use crate::{
+    app::{App, Options},
+    cli::output::Output,
+    config::{Config, Environment},
+    server,
+};
+
+#[derive(Debug, Default, Args)]
+pub struct Serve {
+    /// Address and port, in place of `[server] listen`.
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+}
+
+impl Serve {
+    pub async fn run(
+        self,
+        project: PathBuf,
+        mut environment: Environment,
+        output: Output,
+    ) -> anyhow::Result<ExitCode> {
+        if let Some(listen) = self.listen {
+            environment.0.insert("KITFOX_SERVER__LISTEN".to_owned(), listen);
+        }
+        let options = Options { project, environment, models: None, store: None, watch: true };
+        let app = match App::start(options).await {
+            Ok(app) => app,
+            Err(errors) => {
+                output.problems(&errors);
+                output.value(&serde_json::json!({ "errors": errors }));
+                return Ok(ExitCode::FAILURE);
+            }
+        };
+        let config = app.generation().config.clone();
+        let listener = bind(&config).await?;
+        announce(&app, &config, &listener);
+        tokio::select! {
+            result = server::serve(app.clone(), listener) => result?,
+            () = stop_on_signals(&app) => (),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
+    let listen = &config.server.listen;
+    TcpListener::bind(listen).await.map_err(|err| match err.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow!(
+            "`{listen}` is taken by another program: set `listen` under [server] in kitfox.toml, or \
+             KITFOX_SERVER__LISTEN=127.0.0.1:8001, or `--listen 127.0.0.1:8001`"
+        ),
+        _ => anyhow!(err).context(format!(
+            "cannot listen on `{listen}`: mend `listen` under [server] in kitfox.toml"
+        )),
+    })
+}
+
+fn announce(app: &App, config: &Config, listener: &TcpListener) {
+    let generation = app.generation();
+    let (tools, agents) = (generation.tools.0.len(), generation.prompts.agents().count());
+    info!(
+        generation = %generation.id, tools, agents,
+        "serving project `{}` with {agents} agents and {tools} tools", config.project.name
+    );
+    if config.uses_demo_model() {
+        info!("the demo model answers: set OPENAI_API_KEY, or name a provider in kitfox.toml");
+    }
+    if !config.is_local() && config.auth.modes.contains(&crate::config::AuthMode::Header) {
+        warn!(
+            "`auth.mode = \"header\"` trusts whoever reaches this port to say who they are: keep it behind \
+             a proxy that sets `{}` itself",
+            config.auth.header
+        );
+    }
+    let address =
+        listener.local_addr().map_or_else(|_| config.server.listen.clone(), |it| it.to_string());
+    info!("listening on {address}, the chat is at {}", config.server.public_url);
+}
+
+/// SIGINT and SIGTERM ask the server to stop; with a second one it waits for no turn. Never ends.
+async fn stop_on_signals(app: &App) {
+    loop {
+        if let Err(err) = signal().await {
+            warn!("signals cannot be received: {err:#}");
+            return std::future::pending().await;
+        }
+        if app.stopping.is_cancelled() {
+            info!("stopping now: running turns are cancelled");
+            app.running.cancel_all();
+        } else {
+            info!("stopping: running turns get time to end (a second signal cancels them)");
+            app.stopping.cancel();
+        }
+    }
+}
+
+#[cfg(unix)]
+async fn signal() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result.context("SIGINT"),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() -> anyhow::Result<()> {
+    tokio::signal::ctrl_c().await.context("ctrl-c")
+}

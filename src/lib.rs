@@ -1,0 +1,25 @@
+//! Kitfox: a server for `OpenAI`'s `ChatKit` whose agent is made of files.
+//!
+//! Each module uses only those to its right, and a test compares every `crate::` path with this order:
+//!
+//! `cli → server → ops → turn → app → plugin → model → tool → store → prompt, widget → context →
+//! config → user, load_error → chatkit`
+
+pub mod app;
+pub mod chatkit;
+pub mod cli;
+pub mod config;
+pub mod context;
+pub mod load_error;
+pub mod model;
+pub mod ops;
+pub mod plugin;
+pub mod prompt;
+pub mod server;
+pub mod store;
+pub mod tool;
+pub mod turn;
+pub mod user;
+
+#[cfg(test)]
+mod tests;
