@@ -1,0 +1,14 @@
+//! What a user of Kitfox could notice, and the rules of this code base.
+
+mod calls;
+mod chatkit;
+mod harness;
+mod hooks;
+mod http;
+mod operations;
+mod readme;
+mod reload;
+mod repository;
+mod routes;
+mod tools;
+mod turns;
