@@ -344,3 +344,20 @@ async fn a_tool_shows_its_work_as_a_workflow() {
     item.added assistant_message
     "#);
 }
+
+#[tokio::test]
+async fn asking_for_an_answer_within_a_turn_is_told_to_be_of_no_use() {
+    let script = r#"tool(#{ name: "go", description: "Goes.", run: |args, ctx| ctx.respond() });"#;
+    let server = Server::start(&[("plugins/go.rhai", script)]).await;
+    converse(
+        &server,
+        "
+        user go
+        call go {}
+        text done
+    ",
+    )
+    .await;
+    let input = server.last_input();
+    assert!(input.contains("the agent answers here anyway"), "{input}");
+}

@@ -159,7 +159,10 @@ impl Detached {
             | TurnRequest::WorkflowTask { .. }
             | TurnRequest::EndWorkflow { .. } => "workflow",
             TurnRequest::RunAgent { .. } => "agent_tool",
-            TurnRequest::Respond => "respond",
+            TurnRequest::Respond => {
+                let message = "`respond` outside of a turn is not available in this version";
+                return Err(ToolError::Failed(message.to_owned()));
+            }
             TurnRequest::CallTool { .. } => "call_tool",
         };
         Err(ToolError::Failed(format!(

@@ -61,6 +61,11 @@ impl Turn {
                 let _ = reply.send(Err(ToolError::Turn { message: message.clone(), retry }));
                 return Err(TurnEnd::Failed(Failure::User { message, retry }));
             }
+            TurnRequest::Respond => {
+                let message = "`respond` is not for a turn: the agent answers here anyway";
+                let _ = reply.send(Err(ToolError::Failed(message.to_owned())));
+                return Ok(());
+            }
             other => self.act(other).await?,
         };
         let _ = reply.send(Ok(answer));
@@ -142,7 +147,7 @@ impl Turn {
                 Ok(json!(self.thread))
             }
             TurnRequest::LoadThread => Ok(json!(self.thread)),
-            // The agent answers already: every turn of this version is one of a message.
+            // Served before.
             TurnRequest::Respond
             | TurnRequest::CallTool { .. }
             | TurnRequest::RunAgent { .. }
