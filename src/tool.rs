@@ -84,21 +84,26 @@ pub enum ToolError {
     /// The tool ended the turn with this error for the user.
     #[error("{message}")]
     Turn { message: String, retry: bool },
+    /// The tool ended the turn as it wished, and has no result.
+    #[error("the tool ended the turn")]
+    Ended,
     /// The turn was cancelled meanwhile.
     #[error("the turn was cancelled")]
     Cancelled,
 }
 
-/// Where a handler (a tool, hook or route) is called from, and how it talks to whoever runs it.
+/// Where a handler (a tool, hook, action or route) is called from, and how it talks to whoever runs it.
 #[derive(Clone)]
 pub struct CallContext {
     pub request: Arc<RequestContext>,
     /// None where there is no thread: `kitfox call`, `/mcp`, most routes.
     pub thread: Option<Arc<ThreadMetadata>>,
-    /// The user message that is being answered.
+    /// The user message that is being answered; the thread's last one where something else is.
     pub item: Option<Arc<UserMessageItem>>,
     /// The id of the agent that is at work (its file's name without `.md`).
     pub agent: Option<Arc<str>>,
+    /// The id of the model's call that the handler answers, where it answers one.
+    pub call_id: Option<Arc<str>>,
     /// Who serves [`TurnRequest`]s: the turn, or where there is none, somebody who refuses what needs one.
     pub turn: mpsc::Sender<TurnCall>,
     pub cancelled: CancellationToken,
@@ -198,7 +203,7 @@ pub enum TurnRequest {
         input: String,
         stop: bool,
     },
-    /// Runs the turn's own agent, once the handler has returned.
+    /// Runs the thread's agent, once the handler has returned.
     Respond,
 }
 

@@ -76,7 +76,7 @@ pub async fn call_route(
         Ok(answer) => response(plugin, answer),
         Err(CallError::User { message, .. }) => Err(OpError::BadRequest(message)),
         Err(CallError::Cancelled) => Err(OpError::Unavailable("the server is stopping".to_owned())),
-        Err(err @ (CallError::Thrown(_) | CallError::Limit(_))) => {
+        Err(err @ (CallError::Thrown(_) | CallError::Limit(_) | CallError::Ended)) => {
             warn!(%plugin, "a route of plugin `{plugin}` failed: {err}");
             Ok(RouteResponse {
                 status: 500,

@@ -14,7 +14,7 @@ use crate::{
     plugin::HookEvent,
     prompt::Agent,
     store::{Record, StoreError},
-    turn::{self, Novelty},
+    turn::{self, Cause},
 };
 
 /// Of a title that a user gives, in characters.
@@ -32,7 +32,8 @@ impl Caller<'_> {
             ThreadStreamEvent::ThreadCreated { thread: Thread::new(&thread, Listed::empty()) },
             ThreadStreamEvent::ItemDone { item: ThreadItem::UserMessage(message.clone()) },
         ];
-        self.start_turn(agent, thread, guard, message, opening, Novelty::Thread).await
+        let cause = Cause::NewThread(message.clone());
+        self.start_turn(agent, thread, guard, cause, Some(message), opening).await
     }
 
     pub async fn add_user_message(
@@ -51,7 +52,8 @@ impl Caller<'_> {
         self.rows().add_records(&thread.id, &[record], None).await?;
         let item = ThreadItem::UserMessage(message.clone());
         let opening = vec![ThreadStreamEvent::ItemDone { item }];
-        self.start_turn(agent, thread, guard, message, opening, Novelty::Message).await
+        let cause = Cause::Message(message.clone());
+        self.start_turn(agent, thread, guard, cause, Some(message), opening).await
     }
 
     pub async fn retry_after_item(
@@ -72,7 +74,8 @@ impl Caller<'_> {
         };
         let agent = self.choose_agent(message.inference_options.tool_choice.as_ref())?;
         self.rows().delete_after(&thread_id, &item_id).await?;
-        self.start_turn(agent, thread, guard, message, Vec::new(), Novelty::Retry).await
+        let cause = Cause::Message(message.clone());
+        self.start_turn(agent, thread, guard, cause, Some(message), Vec::new()).await
     }
 
     pub async fn get_thread(&self, thread_id: &ThreadId) -> Result<Answer, OpError> {
@@ -158,7 +161,7 @@ impl Caller<'_> {
         }
     }
 
-    fn choose_agent(&self, tool_choice: Option<&ToolChoice>) -> Result<Arc<Agent>, OpError> {
+    pub fn choose_agent(&self, tool_choice: Option<&ToolChoice>) -> Result<Arc<Agent>, OpError> {
         let default = &self.generation.config.agents.default;
         let choice = tool_choice.map(|it| it.id.as_str());
         let agent = self.generation.prompts.choose(choice, default);
@@ -167,25 +170,40 @@ impl Caller<'_> {
         })
     }
 
-    async fn begin_turn(&self, thread_id: &ThreadId) -> Result<TurnGuard, OpError> {
+    pub async fn begin_turn(&self, thread_id: &ThreadId) -> Result<TurnGuard, OpError> {
         if self.app.stopping.is_cancelled() {
             return Err(OpError::Unavailable("the server is stopping".to_owned()));
         }
         Ok(self.app.running.begin(thread_id, PATIENCE).await?)
     }
 
-    async fn start_turn(
+    /// Begins a turn that answers no new message, with the agent and the model that the thread's last one chose.
+    pub async fn resume(
+        &self,
+        thread: ThreadMetadata,
+        guard: TurnGuard,
+        cause: Cause,
+        opening: Vec<ThreadStreamEvent>,
+    ) -> Result<Answer, OpError> {
+        let message = self.rows().find_last_user_message(&thread.id).await?;
+        let choice = message.as_ref().and_then(|it| it.inference_options.tool_choice.as_ref());
+        let agent = self.choose_agent(choice)?;
+        self.start_turn(agent, thread, guard, cause, message, opening).await
+    }
+
+    /// Begins a turn in a thread that it has for itself. `message` is the last one of the user's.
+    pub async fn start_turn(
         &self,
         agent: Arc<Agent>,
         thread: ThreadMetadata,
         guard: TurnGuard,
-        message: UserMessageItem,
+        cause: Cause,
+        message: Option<UserMessageItem>,
         opening: Vec<ThreadStreamEvent>,
-        novelty: Novelty,
     ) -> Result<Answer, OpError> {
-        let context = self.remember_page(&thread.id, novelty).await;
+        let context = self.remember_page(&thread.id, &cause).await;
         // The choice of a message that is answered again may be gone from the configuration.
-        let choice = message.inference_options.model.as_deref();
+        let choice = message.as_ref().and_then(|it| it.inference_options.model.as_deref());
         let choice = choice.filter(|model| self.generation.models.contains(model));
         let model = self.generation.models.choose(choice.or(agent.front.model.as_deref()));
         let start = turn::Start {
@@ -196,20 +214,20 @@ impl Caller<'_> {
             model,
             thread,
             guard,
+            cause,
             message,
             opening,
-            novelty,
         };
         Ok(Answer::Stream(EventStream { events: turn::start(self.app, start) }))
     }
 
     /// The page that this request brings is kept for the turns that bring none; such a turn gets the
     /// last one. The message is stored by now, so that a failure here is no reason to refuse it.
-    async fn remember_page(&self, thread_id: &ThreadId, novelty: Novelty) -> Arc<RequestContext> {
+    async fn remember_page(&self, thread_id: &ThreadId, cause: &Cause) -> Arc<RequestContext> {
         let page = &self.context.page;
         let result = if page.is_known() {
             self.rows().save_page_context(thread_id, &page.0).await.map(|()| None)
-        } else if novelty == Novelty::Thread {
+        } else if let Cause::NewThread(_) = cause {
             Ok(None)
         } else {
             self.rows().load_page_context(thread_id).await.map(Some)
@@ -250,7 +268,7 @@ fn user_message(thread: &ThreadId, input: UserMessageInput) -> UserMessageItem {
     }
 }
 
-fn check_open(thread: &ThreadMetadata) -> Result<(), OpError> {
+pub fn check_open(thread: &ThreadMetadata) -> Result<(), OpError> {
     let (state, reason) = match &thread.status {
         ThreadStatus::Active => return Ok(()),
         ThreadStatus::Locked { reason } => ("locked", reason),

@@ -71,6 +71,9 @@ pub enum CallError {
     /// A limit of time, operations or memory.
     #[error("{0}")]
     Limit(String),
+    /// It ended the turn as it wished, and has no result.
+    #[error("the handler ended the turn")]
+    Ended,
     #[error("the turn was cancelled")]
     Cancelled,
 }
@@ -151,6 +154,7 @@ impl From<CallError> for ToolError {
         match err {
             CallError::Thrown(message) | CallError::Limit(message) => Self::Failed(message),
             CallError::User { message, retry } => Self::Turn { message, retry },
+            CallError::Ended => Self::Ended,
             CallError::Cancelled => Self::Cancelled,
         }
     }

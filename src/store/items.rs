@@ -6,7 +6,9 @@ use serde_json::value::RawValue;
 use sqlx::{Connection, Row as _, SqliteConnection};
 
 use super::{Record, StoreError, UserStore, list, list::PageQuery, sqlite::BEGIN, threads};
-use crate::chatkit::{FeedbackKind, ItemId, Order, Page, ThreadId, ThreadItem, now};
+use crate::chatkit::{
+    FeedbackKind, ItemId, Order, Page, ThreadId, ThreadItem, UserMessageItem, now,
+};
 
 /// One that exists stays where it stands, and finished if it was.
 const ADD: &str = "
@@ -23,6 +25,11 @@ const ADD: &str = "
 pub const LOAD_ITEM: &str = "
     select i.json from items i join threads t on t.position = i.thread
     where t.id = $1 and t.owner = $2 and i.id = $3 and i.hidden = 0 and i.pending = 0";
+
+const LAST_USER_MESSAGE: &str = "
+    select i.json from items i join threads t on t.position = i.thread
+    where t.id = $1 and t.owner = $2 and i.kind = 'user_message'
+    order by i.position desc limit 1";
 
 const SAVE_ITEM: &str = "
     update items set kind = $4, hidden = $5, json = $6
@@ -130,6 +137,21 @@ impl UserStore<'_> {
             .await?
             .ok_or(StoreError::NotFound)?;
         Ok(serde_json::from_str(row.try_get(0)?)?)
+    }
+
+    /// What the user said last in the thread, if anything.
+    pub async fn find_last_user_message(
+        &self,
+        thread: &ThreadId,
+    ) -> Result<Option<UserMessageItem>, StoreError> {
+        let database = self.store.database()?;
+        let row = sqlx::query(LAST_USER_MESSAGE)
+            .bind(thread.as_str())
+            .bind(self.user.as_str())
+            .fetch_optional(&mut *database.reader().await?)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some(serde_json::from_str(row.try_get(0)?)?))
     }
 
     /// Replaces an item where it stands.

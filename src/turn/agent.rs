@@ -95,6 +95,8 @@ pub async fn run(run: AgentRun, input: String, stop: bool) -> Result<String, Too
         return Err(ToolError::Failed(message));
     };
     context.agent = Some(Arc::from(agent.id.as_str()));
+    // Its calls are none of the turn's own model.
+    context.call_id = None;
     let model = generation
         .models
         .choose(agent.front.model.as_deref())

@@ -24,6 +24,9 @@ const RESULT_BYTES: usize = 256 * 1024;
 /// What the model is told of a call that the end of its turn cut off.
 const UNFINISHED: &str = "error: the turn ended before this call did";
 
+/// What the model is told of a call that ended the turn itself.
+const ENDED: &str = "the turn ended with this call";
+
 /// What a call came to.
 struct Outcome {
     call: ToolCall,
@@ -99,7 +102,14 @@ impl Turn {
                 // anything.
                 let known = self.generation.tools.0.contains_key(&call.name);
                 let name = if known { call.name.as_str() } else { "(unknown)" };
-                warn!(tool = %name, milliseconds, "tool {name} failed");
+                match err {
+                    ToolError::Ended => {
+                        info!(tool = %name, milliseconds, "tool {name} ended the turn")
+                    }
+                    ToolError::Failed(_) | ToolError::Turn { .. } | ToolError::Cancelled => {
+                        warn!(tool = %name, milliseconds, "tool {name} failed");
+                    }
+                }
                 match err {
                     ToolError::Failed(_) => {
                         record.output = format!("error: {err}");
@@ -108,6 +118,10 @@ impl Turn {
                     ToolError::Turn { message, retry } => {
                         record.output = format!("error: {message}");
                         Err(TurnEnd::Failed(Failure::User { message, retry }))
+                    }
+                    ToolError::Ended => {
+                        ENDED.clone_into(&mut record.output);
+                        Ok(true)
                     }
                     ToolError::Cancelled => Err(TurnEnd::Cancelled),
                 }
@@ -131,7 +145,8 @@ impl Turn {
         let arguments = parse_arguments(&call.arguments);
         let generation = self.generation.clone();
         let agent = self.agent.clone();
-        let context = self.call_context();
+        let context =
+            CallContext { call_id: Some(Arc::from(call.call_id.as_str())), ..self.call_context() };
         Box::pin(async move {
             let begin = Instant::now();
             let result = match arguments {
@@ -204,7 +219,9 @@ pub async fn run_nested(
         let output = match result {
             Ok(value) => text(&value),
             Err(err @ ToolError::Failed(_)) => format!("error: {err}"),
-            Err(err @ (ToolError::Turn { .. } | ToolError::Cancelled)) => return Err(err),
+            Err(err @ (ToolError::Turn { .. } | ToolError::Ended | ToolError::Cancelled)) => {
+                return Err(err);
+            }
         };
         let output = vec![InputContent::Text(output)];
         input.push(InputItem::FunctionCallOutput { call_id, output });

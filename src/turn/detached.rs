@@ -84,6 +84,7 @@ impl Detached {
             thread: self.thread.clone().map(Arc::new),
             item: None,
             agent: None,
+            call_id: None,
             turn: self.requests.clone(),
             cancelled: self.cancelled.clone(),
         }

@@ -18,6 +18,8 @@ use crate::{
 /// Why a turn ended before it was done.
 #[derive(Debug)]
 pub enum TurnEnd {
+    /// A handler ended it as it wished: nothing failed.
+    Ended,
     /// Its client left, its thread was deleted, or the server stops.
     Cancelled,
     Failed(Failure),
@@ -61,7 +63,7 @@ impl Turn {
     pub async fn finish(&mut self, end: Option<TurnEnd>) {
         self.leave_title();
         match end {
-            None => {
+            None | Some(TurnEnd::Ended) => {
                 info!(
                     agent = %self.agent.id,
                     items = self.items.len(),

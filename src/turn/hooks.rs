@@ -4,7 +4,7 @@ use tracing::warn;
 use crate::{
     chatkit::{
         AssistantMessageContent, AssistantMessageItem, HiddenContextItem, ItemId, ItemKind,
-        NoticeLevel, ThreadItem, ThreadStreamEvent, now,
+        NoticeLevel, ThreadItem, ThreadStreamEvent, UserMessageItem, now,
     },
     model::ModelRequest,
     plugin::{CallError, HookEvent},
@@ -40,6 +40,7 @@ impl Turn {
                 Err(CallError::User { message, retry }) => {
                     return Err(TurnEnd::Failed(Failure::User { message, retry }));
                 }
+                Err(CallError::Ended) => return Err(TurnEnd::Ended),
                 Err(CallError::Cancelled) => return Err(TurnEnd::Cancelled),
                 Err(err @ (CallError::Thrown(_) | CallError::Limit(_))) => {
                     return Err(author(format!("a hook of plugin `{name}`: {err}")));
@@ -50,14 +51,17 @@ impl Turn {
     }
 
     /// `message`: may reject the user's message, change what the model sees of it, and add to it.
-    pub async fn run_message_hooks(&mut self) -> Result<MessageOutcome, TurnEnd> {
+    pub async fn admit_message(
+        &mut self,
+        message: &UserMessageItem,
+    ) -> Result<MessageOutcome, TurnEnd> {
         let mut note = MessageNote {
             id: ItemId::generate(ItemKind::HiddenContext),
-            item_id: self.message.id.clone(),
+            item_id: message.id.clone(),
             text: None,
             rejected: false,
         };
-        let event = json!({ "item": *self.message, "text": self.message.text() });
+        let event = json!({ "item": message, "text": message.text() });
         let mut records = Vec::new();
         let mut reason = None;
         for (plugin, answer) in self.run_hooks(HookEvent::Message, event).await? {

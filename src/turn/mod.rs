@@ -32,7 +32,7 @@ use crate::{
     },
     context::RequestContext,
     model::{ChosenModel, ModelError, Usage},
-    plugin::HookEvent,
+    plugin::{CallError, HandlerId, HookEvent, Plugin},
     prompt::Agent,
     store::Record,
     tool::{CallContext, TurnCall},
@@ -75,21 +75,23 @@ pub struct Start {
     pub model: Result<ChosenModel, ModelError>,
     pub thread: ThreadMetadata,
     pub guard: TurnGuard,
-    /// The user message that is answered.
-    pub message: UserMessageItem,
+    pub cause: Cause,
+    /// The user message that is answered, or the thread's last one where something else is.
+    pub message: Option<UserMessageItem>,
     /// Sent before anything else.
     pub opening: Vec<ThreadStreamEvent>,
-    pub novelty: Novelty,
 }
 
-/// What is new to the plugins' hooks when a turn begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Novelty {
-    /// The thread, and its first message.
-    Thread,
-    Message,
-    /// An answer is tried again.
-    Retry,
+/// What a turn is about.
+pub enum Cause {
+    /// The first message of a new thread.
+    NewThread(UserMessageItem),
+    /// A message; one that is answered again too.
+    Message(UserMessageItem),
+    /// An action of a widget: its handler runs, and after it the agent where the handler asks for it.
+    Action { plugin: Arc<dyn Plugin>, handler: HandlerId, argument: Value },
+    /// The agent goes on with what the thread holds.
+    Continue,
 }
 
 /// Runs the turn on the task tracker and gives its events. Whoever drops the receiver has left.
@@ -109,8 +111,8 @@ struct Turn {
     agent: Arc<Agent>,
     model: Result<ChosenModel, ModelError>,
     thread: ThreadMetadata,
-    message: Arc<UserMessageItem>,
-    novelty: Novelty,
+    message: Option<Arc<UserMessageItem>>,
+    respond: Respond,
     sink: EventSink,
     transcript: Transcript,
     output: Output,
@@ -135,8 +137,16 @@ struct Turn {
     cancelled: CancellationToken,
 }
 
+/// Whether the agent answers once the handler that runs has returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Respond {
+    Anyway,
+    IfAsked,
+    Asked,
+}
+
 async fn run(app: App, start: Start, client: mpsc::Sender<Vec<ThreadStreamEvent>>) {
-    let Start { user, context, generation, agent, model, thread, guard, message, opening, novelty } =
+    let Start { user, context, generation, agent, model, thread, guard, cause, message, opening } =
         start;
     let (request_sender, requests) = mpsc::channel(REQUEST_BUFFER);
     let partial_images = agent
@@ -163,8 +173,8 @@ async fn run(app: App, start: Start, client: mpsc::Sender<Vec<ThreadStreamEvent>
         context,
         agent,
         model,
-        message: Arc::new(message),
-        novelty,
+        message: message.map(Arc::new),
+        respond: Respond::Anyway,
         sink,
         transcript: Transcript::default(),
         output: Output::new(thread.id.clone(), partial_images),
@@ -186,7 +196,7 @@ async fn run(app: App, start: Start, client: mpsc::Sender<Vec<ThreadStreamEvent>
         cancelled: guard.cancelled.clone(),
         app,
     };
-    let result = AssertUnwindSafe(turn.run(opening)).catch_unwind().await;
+    let result = AssertUnwindSafe(turn.run(opening, cause)).catch_unwind().await;
     let end = match result {
         Ok(Ok(())) => None,
         Ok(Err(end)) => Some(end),
@@ -200,39 +210,86 @@ async fn run(app: App, start: Start, client: mpsc::Sender<Vec<ThreadStreamEvent>
 }
 
 impl Turn {
-    async fn run(&mut self, opening: Vec<ThreadStreamEvent>) -> Result<(), TurnEnd> {
+    async fn run(&mut self, opening: Vec<ThreadStreamEvent>, cause: Cause) -> Result<(), TurnEnd> {
         let allow_cancel = self.sink.allow_cancel;
         for event in opening {
             self.sink.send_stored(event).await?;
         }
         let stream_options = StreamOptions { allow_cancel };
         self.sink.send_stored(ThreadStreamEvent::StreamOptions { stream_options }).await?;
-        self.load_transcript().await?;
-        if self.novelty == Novelty::Thread {
-            let event = json!({ "thread": self.thread });
-            self.run_hooks(HookEvent::ThreadCreated, event).await?;
+        match self.act_on(cause).await {
+            Ok(()) | Err(TurnEnd::Ended) => (),
+            Err(end) => return Err(end),
         }
-        // A message that is answered again passes the hooks again: what they made of it went with its answer.
-        match self.run_message_hooks().await? {
-            MessageOutcome::Answer => (),
-            MessageOutcome::Rejected => return self.flush_thread().await,
-        }
-        self.explain_tags().await?;
-        self.title = self.begin_title();
-        self.answer().await?;
+        self.close_workflow().await?;
         self.answered = true;
         self.await_title().await?;
         let event = self.summary(&Value::Null);
-        self.run_hooks(HookEvent::TurnDone, event).await?;
+        match self.run_hooks(HookEvent::TurnDone, event).await {
+            Ok(_) | Err(TurnEnd::Ended) => (),
+            Err(end) => return Err(end),
+        }
         self.flush_thread().await
     }
 
-    async fn load_transcript(&mut self) -> Result<(), TurnEnd> {
-        if self.novelty == Novelty::Thread {
-            let message = ThreadItem::UserMessage(UserMessageItem::clone(&self.message));
-            self.transcript.entries = vec![Entry::Record(Record::Item(message))];
-            return Ok(());
+    async fn act_on(&mut self, cause: Cause) -> Result<(), TurnEnd> {
+        match cause {
+            Cause::NewThread(message) => {
+                let item = ThreadItem::UserMessage(message.clone());
+                self.transcript.entries = vec![Entry::Record(Record::Item(item))];
+                let event = json!({ "thread": self.thread });
+                self.run_hooks(HookEvent::ThreadCreated, event).await?;
+                if self.admit_message(&message).await? == MessageOutcome::Rejected {
+                    return Ok(());
+                }
+                self.title = self.begin_title(&message);
+            }
+            Cause::Message(message) => {
+                self.load_transcript().await?;
+                // One that is answered again passes the hooks again: what they made of it went with its answer.
+                if self.admit_message(&message).await? == MessageOutcome::Rejected {
+                    return Ok(());
+                }
+            }
+            Cause::Action { plugin, handler, argument } => {
+                self.respond = Respond::IfAsked;
+                self.run_action(plugin, handler, argument).await?;
+                if std::mem::replace(&mut self.respond, Respond::Anyway) == Respond::IfAsked {
+                    return Ok(());
+                }
+                // With what the handler did.
+                self.load_transcript().await?;
+            }
+            Cause::Continue => self.load_transcript().await?,
         }
+        self.explain_tags().await?;
+        self.answer().await
+    }
+
+    /// Runs the handler of an action.
+    async fn run_action(
+        &mut self,
+        plugin: Arc<dyn Plugin>,
+        handler: HandlerId,
+        argument: Value,
+    ) -> Result<(), TurnEnd> {
+        let name = plugin.manifest().name.clone();
+        let call = plugin.call(handler, argument, self.call_context());
+        match self.drive(call).await? {
+            Ok(_) => Ok(()),
+            Err(CallError::Ended) => Err(TurnEnd::Ended),
+            Err(CallError::User { message, retry }) => {
+                Err(TurnEnd::Failed(Failure::User { message, retry }))
+            }
+            Err(CallError::Cancelled) => Err(TurnEnd::Cancelled),
+            Err(err @ (CallError::Thrown(_) | CallError::Limit(_))) => {
+                let message = format!("an action of plugin `{name}`: {err}");
+                Err(TurnEnd::Failed(Failure::Author(message)))
+            }
+        }
+    }
+
+    async fn load_transcript(&mut self) -> Result<(), TurnEnd> {
         let visible = self.agent.front.history.items.max(1);
         let records = self.sink.rows().load_history(&self.thread.id, visible).await?;
         self.transcript.entries = records.into_iter().map(Entry::Record).collect();
@@ -244,13 +301,7 @@ impl Turn {
         let rounds = self.generation.config.limits.rounds;
         for round in 0..rounds {
             let calls = self.ask_model(round).await?;
-            if calls.is_empty() {
-                self.close_workflow().await?;
-                return Ok(());
-            }
-            let stop = self.run_calls(calls).await?;
-            if stop {
-                self.close_workflow().await?;
+            if calls.is_empty() || self.run_calls(calls).await? {
                 return Ok(());
             }
         }
@@ -312,8 +363,9 @@ impl Turn {
         CallContext {
             request: self.context.clone(),
             thread: Some(Arc::new(self.thread.clone())),
-            item: Some(self.message.clone()),
+            item: self.message.clone(),
             agent: Some(Arc::from(self.agent.id.as_str())),
+            call_id: None,
             turn: self.request_sender.clone(),
             cancelled: self.cancelled.child_token(),
         }

@@ -9,7 +9,7 @@ use crate::{
     store::{Record, StoreError, UserStore},
     tool::{ThreadPatch, ToolError, TurnCall, TurnRequest},
     turn::{
-        Failure, Turn, TurnEnd,
+        Failure, Respond, Turn, TurnEnd,
         agent::{self, AgentRun},
         calls,
     },
@@ -62,8 +62,16 @@ impl Turn {
                 return Err(TurnEnd::Failed(Failure::User { message, retry }));
             }
             TurnRequest::Respond => {
-                let message = "`respond` is not for a turn: the agent answers here anyway";
-                let _ = reply.send(Err(ToolError::Failed(message.to_owned())));
+                let answer = match self.respond {
+                    Respond::Anyway => Err(ToolError::Failed(
+                        "`respond` is not for a turn: the agent answers here anyway".to_owned(),
+                    )),
+                    Respond::IfAsked | Respond::Asked => {
+                        self.respond = Respond::Asked;
+                        Ok(Value::Null)
+                    }
+                };
+                let _ = reply.send(answer);
                 return Ok(());
             }
             other => self.act(other).await?,

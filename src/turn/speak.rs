@@ -147,7 +147,7 @@ impl Turn {
 
     /// The tool that the composer's choice forces, if it names one that this agent has.
     fn forced_tool(&self) -> Option<String> {
-        let choice = self.message.inference_options.tool_choice.as_ref()?;
+        let choice = self.message.as_ref()?.inference_options.tool_choice.as_ref()?;
         let known = self.generation.tools.0.contains_key(&choice.id);
         (known && self.agent.front.admits(&choice.id)).then(|| choice.id.clone())
     }

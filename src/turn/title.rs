@@ -4,11 +4,11 @@ use futures::future::BoxFuture;
 use tracing::{info, warn};
 
 use crate::{
-    chatkit::{ThreadId, ThreadMetadata},
+    chatkit::{ThreadId, ThreadMetadata, UserMessageItem},
     model::{InputContent, InputItem, ModelRequest, Role, complete},
     prompt::Titles,
     store::{StoreError, UserStore},
-    turn::{Novelty, Turn, TurnEnd},
+    turn::{Turn, TurnEnd},
 };
 
 const PROMPT: &str = "Give a title to the conversation that begins with the user's message: three to six \
@@ -24,8 +24,11 @@ const LATE: Duration = Duration::from_secs(30);
 
 impl Turn {
     /// Begins to name a new thread, beside its first turn.
-    pub fn begin_title(&self) -> Option<BoxFuture<'static, Option<String>>> {
-        if self.novelty != Novelty::Thread || self.thread.title.is_some() {
+    pub fn begin_title(
+        &self,
+        message: &UserMessageItem,
+    ) -> Option<BoxFuture<'static, Option<String>>> {
+        if self.thread.title.is_some() {
             return None;
         }
         let (model, prompt) = match &self.agent.front.titles {
@@ -37,7 +40,7 @@ impl Turn {
             Some(key) => self.generation.models.choose(Some(key)).ok()?,
             None => self.model.as_ref().ok()?.clone(),
         };
-        let text: String = self.message.text().chars().take(MESSAGE_LENGTH).collect();
+        let text: String = message.text().chars().take(MESSAGE_LENGTH).collect();
         if text.trim().is_empty() {
             return None;
         }

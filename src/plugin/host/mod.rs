@@ -109,6 +109,7 @@ impl Host {
         or_cancelled(context, context.ask(call)).await?.map_err(|err| match err {
             ToolError::Failed(message) => CallError::Thrown(message),
             ToolError::Turn { message, retry } => CallError::User { message, retry },
+            ToolError::Ended => CallError::Ended,
             ToolError::Cancelled => CallError::Cancelled,
         })
     }

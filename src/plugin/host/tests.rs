@@ -63,6 +63,7 @@ fn context(user: Option<User>, thread: Option<&ThreadMetadata>) -> CallContext {
         thread: thread.cloned().map(Arc::new),
         item: None,
         agent: None,
+        call_id: None,
         turn: mpsc::channel(1).0,
         cancelled: CancellationToken::new(),
     }

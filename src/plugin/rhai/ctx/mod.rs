@@ -76,6 +76,7 @@ impl Call {
             Err(ToolError::Turn { message, retry }) => {
                 Err(limits::stop(CallError::User { message, retry }))
             }
+            Err(ToolError::Ended) => Err(limits::stop(CallError::Ended)),
             Err(ToolError::Cancelled) => Err(limits::stop(CallError::Cancelled)),
         }
     }
@@ -109,7 +110,9 @@ impl Call {
 fn catchable(err: CallError) -> Failure {
     match err {
         CallError::Thrown(message) => fail(message),
-        CallError::User { .. } | CallError::Limit(_) | CallError::Cancelled => limits::stop(err),
+        CallError::User { .. } | CallError::Limit(_) | CallError::Ended | CallError::Cancelled => {
+            limits::stop(err)
+        }
     }
 }
 

@@ -106,6 +106,7 @@ fn show(result: &Result<Value, CallError>) -> String {
         Err(CallError::Thrown(message)) => format!("thrown: {message}"),
         Err(CallError::User { message, retry }) => format!("user: {message} retry={retry}"),
         Err(CallError::Limit(message)) => format!("limit: {message}"),
+        Err(CallError::Ended) => "ended".to_owned(),
         Err(CallError::Cancelled) => "cancelled".to_owned(),
     }
 }
@@ -136,6 +137,7 @@ impl Turn {
             thread: Some(Arc::new(thread.clone())),
             item: Some(Arc::new(message())),
             agent: Some("assistant".into()),
+            call_id: None,
             turn: sender,
             cancelled: CancellationToken::new(),
         };
