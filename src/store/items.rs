@@ -275,11 +275,11 @@ impl UserStore<'_> {
 
 /// A record as it is stored.
 pub struct Row<'a> {
-    id: &'a ItemId,
-    kind: &'static str,
-    hidden: bool,
-    pending: bool,
-    json: String,
+    pub id: &'a ItemId,
+    pub kind: &'static str,
+    pub hidden: bool,
+    pub pending: bool,
+    pub json: String,
 }
 
 const TOOL_CALL: &str = "tool_call";

@@ -3,17 +3,18 @@ use std::{
     fs::TryLockError,
     io,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::Duration,
 };
 
 use anyhow::anyhow;
 use sqlx::{
-    ConnectOptions, Connection as _, Row, SqlSafeStr, SqliteConnection,
+    ConnectOptions, Connection as _, Row, SqlSafeStr, Sqlite, SqliteConnection,
     error::DatabaseError,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    query::Query,
+    sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 use tokio::{
     fs,
@@ -34,6 +35,8 @@ pub struct Database {
     /// None where the writer reads as well.
     readers: Vec<Slot>,
     next: AtomicUsize,
+    /// The writer may hold a transaction that nobody ended.
+    unfinished: AtomicBool,
 }
 
 /// A connection that one at a time uses, for as long as nothing else is awaited than its queries.
@@ -140,6 +143,7 @@ impl Database {
             writer: Slot::new(Some(writer)),
             readers: Vec::new(),
             next: AtomicUsize::new(0),
+            unfinished: AtomicBool::new(false),
         };
         for _ in 0..readers {
             database.readers.push(Slot::new(Some(options.connect().await?)));
@@ -163,8 +167,31 @@ impl Database {
 
     /// For everything that writes.
     pub async fn writer(&self) -> Result<Connection<'_>, StoreError> {
-        MutexGuard::try_map(self.writer.lock().await, Option::as_mut)
-            .map_err(|_| StoreError::closed())
+        let mut connection = MutexGuard::try_map(self.writer.lock().await, Option::as_mut)
+            .map_err(|_| StoreError::closed())?;
+        if self.unfinished.load(Ordering::Relaxed) {
+            // Fails where it came to its end after all.
+            let _ = sqlx::query("rollback").execute(&mut *connection).await;
+            self.unfinished.store(false, Ordering::Relaxed);
+        }
+        Ok(connection)
+    }
+
+    /// Executes statements that begin and commit a transaction, in one trip to the connection's thread: a trip
+    /// costs more than a statement. They count all or none.
+    pub async fn execute_together(
+        &self,
+        statements: Query<'_, Sqlite, SqliteArguments>,
+    ) -> Result<(), StoreError> {
+        let mut connection = self.writer().await?;
+        // Until it is known that they committed, whatever becomes of us.
+        self.unfinished.store(true, Ordering::Relaxed);
+        let done = statements.execute(&mut *connection).await;
+        if done.is_ok() {
+            self.unfinished.store(false, Ordering::Relaxed);
+        }
+        done?;
+        Ok(())
     }
 
     /// Fails where the file was taken away, though SQLite would go on with what it has open.

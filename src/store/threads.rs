@@ -22,6 +22,17 @@ pub static LIST_THREADS: LazyLock<PageQuery> = LazyLock::new(|| {
     )
 });
 
+const ADD: &str =
+    "insert into threads (id, owner, created_at, data, page) values ($1, $2, $3, $4, '{}')";
+
+/// The thread and its first record, as one trip to the database.
+const ADD_WITH_RECORD: &str = "
+    begin immediate;
+    insert into threads (id, owner, created_at, data, page) values ($1, $2, $3, $4, '{}');
+    insert into items (thread, id, kind, hidden, pending, json)
+    select t.position, $5, $6, $7, 0, $8 from threads t where t.id = $1 and t.owner = $2;
+    commit";
+
 impl UserStore<'_> {
     /// Adds a thread and its first records in one transaction.
     pub async fn add_thread(
@@ -30,17 +41,28 @@ impl UserStore<'_> {
         records: &[Record],
     ) -> Result<(), StoreError> {
         let database = self.store.database()?;
+        if let [record] = records {
+            let row = items::Row::try_from(record)?;
+            let insert = sqlx::query(ADD_WITH_RECORD)
+                .bind(thread.id.as_str())
+                .bind(self.user.as_str())
+                .bind(thread.created_at.as_microsecond())
+                .bind(serde_json::to_string(thread)?)
+                .bind(row.id.as_str())
+                .bind(row.kind)
+                .bind(i64::from(row.hidden))
+                .bind(row.json);
+            return database.execute_together(insert).await;
+        }
         let mut connection = database.writer().await?;
         let mut transaction = connection.begin_with(BEGIN).await?;
-        sqlx::query(
-            "insert into threads (id, owner, created_at, data, page) values ($1, $2, $3, $4, '{}')",
-        )
-        .bind(thread.id.as_str())
-        .bind(self.user.as_str())
-        .bind(thread.created_at.as_microsecond())
-        .bind(serde_json::to_string(thread)?)
-        .execute(&mut *transaction)
-        .await?;
+        sqlx::query(ADD)
+            .bind(thread.id.as_str())
+            .bind(self.user.as_str())
+            .bind(thread.created_at.as_microsecond())
+            .bind(serde_json::to_string(thread)?)
+            .execute(&mut *transaction)
+            .await?;
         for record in records {
             items::add(&mut transaction, self.user.as_str(), &thread.id, record.try_into()?, None)
                 .await?;

@@ -186,3 +186,38 @@ async fn a_write_that_is_given_up_leaves_the_store_usable() {
     mine.add_records(&thread_id, &more, None).await.unwrap();
     assert_eq!(history(&store).await, "u1 a1 u2 a2 u3 a3");
 }
+
+#[tokio::test]
+async fn a_thread_that_is_given_up_half_way_is_whole_or_not_there_and_in_nobodys_way() {
+    let (store, me) = (memory().await, user("me"));
+    let mine = store.of(&me);
+    for polls in 1..10 {
+        let (id, next) = (format!("thr{polls}"), format!("next{polls}"));
+        let (new, records) = (thread(&id), [record(&format!("u{polls}"), &id)]);
+        {
+            let mut adding = std::pin::pin!(mine.add_thread(&new, &records));
+            for _ in 0..polls {
+                if futures::poll!(&mut adding).is_ready() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        let records = [record(&format!("u_{polls}"), &next)];
+        mine.add_thread(&thread(&next), &records).await.unwrap();
+        match mine.list_items(&new.id, 10, None, Order::Asc).await {
+            Ok(items) => assert_eq!(items.data.len(), 1, "{polls}"),
+            Err(err) => assert!(matches!(err, StoreError::NotFound), "{err:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_thread_that_cannot_be_added_keeps_no_other_from_it() {
+    let (store, me) = (with_records("u1").await, user("me"));
+    let mine = store.of(&me);
+    // The id of its record is taken.
+    mine.add_thread(&thread("thr2"), &[record("u1", "thr2")]).await.unwrap_err();
+    assert_not_found(mine.load_thread(&"thr2".into()).await);
+    mine.add_thread(&thread("thr2"), &[record("u2", "thr2")]).await.unwrap();
+}
