@@ -165,6 +165,26 @@ impl Operation {
         })
     }
 
+    /// Whether it changes nothing.
+    pub const fn only_reads(&self) -> bool {
+        match self {
+            Self::ThreadsGetById(_) | Self::ThreadsList(_) | Self::ItemsList(_) => true,
+            Self::ThreadsCreate(_)
+            | Self::ThreadsAddUserMessage(_)
+            | Self::ThreadsAddClientToolOutput(_)
+            | Self::ThreadsAddStructuredInput(_)
+            | Self::ThreadsCustomAction(_)
+            | Self::ThreadsSyncCustomAction(_)
+            | Self::ThreadsRetryAfterItem(_)
+            | Self::ThreadsUpdate(_)
+            | Self::ThreadsDelete(_)
+            | Self::ItemsFeedback(_)
+            | Self::AttachmentsCreate(_)
+            | Self::AttachmentsDelete(_)
+            | Self::InputTranscribe(_) => false,
+        }
+    }
+
     /// Its name on the wire.
     pub const fn name(&self) -> &'static str {
         match self {

@@ -79,14 +79,16 @@ pub async fn respond(
     format: EventFormat,
 ) -> Result<Response, ApiError> {
     let context = context::gather(server, headers, Some(&caller), &request.metadata);
-    let app = server.app.clone();
-    // A task of its own, because a message counts even if its sender leaves before it is stored.
-    let operation = server.app.tasks.spawn(
-        async move { ops::chatkit(&app, caller.user, request, context).await }.in_current_span(),
-    );
-    let answer = match operation.await {
-        Ok(answer) => answer?,
-        Err(err) => return Err(ApiError::failed(err)),
+    let answer = if request.operation.only_reads() {
+        ops::chatkit(&server.app, caller.user, request, context).await?
+    } else {
+        let app = server.app.clone();
+        // A task of its own, because a message counts even if its sender leaves before it is stored.
+        let operation = async move { ops::chatkit(&app, caller.user, request, context).await };
+        match server.app.tasks.spawn(operation.in_current_span()).await {
+            Ok(answer) => answer?,
+            Err(err) => return Err(ApiError::failed(err)),
+        }
     };
     let response = match (answer, format) {
         (Answer::Json(body), _) => json(body),
