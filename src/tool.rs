@@ -113,7 +113,10 @@ impl CallContext {
     /// Asks the turn and waits for its answer.
     pub async fn ask(&self, request: TurnRequest) -> Result<Value, ToolError> {
         let (reply, answer) = oneshot::channel();
-        self.turn.send(TurnCall { request, reply }).await.map_err(|_| ToolError::Cancelled)?;
+        self.turn
+            .send(TurnCall { request: Box::new(request), reply })
+            .await
+            .map_err(|_| ToolError::Cancelled)?;
         answer.await.map_err(|_| ToolError::Cancelled)?
     }
 }
@@ -121,7 +124,8 @@ impl CallContext {
 /// A request to the turn and where its answer goes.
 #[derive(Debug)]
 pub struct TurnCall {
-    pub request: TurnRequest,
+    /// Boxed: a channel has room for many, from its beginning.
+    pub request: Box<TurnRequest>,
     pub reply: oneshot::Sender<Result<Value, ToolError>>,
 }
 

@@ -11,7 +11,7 @@ pub enum ThreadItemUpdate {
     #[serde(rename = "assistant_message.content_part.text_delta")]
     TextDelta { content_index: usize, delta: String },
     #[serde(rename = "assistant_message.content_part.annotation_added")]
-    AnnotationAdded { content_index: usize, annotation_index: usize, annotation: Annotation },
+    AnnotationAdded { content_index: usize, annotation_index: usize, annotation: Box<Annotation> },
     #[serde(rename = "assistant_message.content_part.done")]
     ContentPartDone { content_index: usize, content: AssistantMessageContent },
     #[serde(rename = "widget.streaming_text.value_delta")]

@@ -88,7 +88,6 @@ pub enum InputContent {
 
 /// What a model says, in order. A message is: added, its parts, done.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "events are not kept, and few are annotations")]
 pub enum ModelEvent {
     MessageAdded,
     ContentPartAdded {
@@ -100,7 +99,7 @@ pub enum ModelEvent {
     },
     Annotation {
         content_index: usize,
-        annotation: Annotation,
+        annotation: Box<Annotation>,
     },
     /// The part's whole text. Providers that do not say it leave it out.
     ContentPartDone {

@@ -104,9 +104,12 @@ impl Detached {
                 biased;
                 Some(TurnCall { request, reply }) = requests.recv() => {
                     // A handler that was stopped waits for no answer.
-                    let TurnRequest::CallTool { name, arguments } = request else {
-                        let _ = reply.send(self.serve(request).await);
-                        continue;
+                    let (name, arguments) = match *request {
+                        TurnRequest::CallTool { name, arguments } => (name, arguments),
+                        request => {
+                            let _ = reply.send(self.serve(request).await);
+                            continue;
+                        }
                     };
                     if nested.len() >= NESTED_CALLS {
                         let _ = reply.send(Err(requests::too_many_calls()));

@@ -204,7 +204,7 @@ async fn run(app: App, start: Start, client: mpsc::Sender<Vec<ThreadStreamEvent>
     };
     // Handlers that still run for this turn stop now, whatever its end.
     guard.cancelled.cancel();
-    turn.finish(end).await;
+    Box::pin(turn.finish(end)).await;
     // The thread is free before the client learns that the stream has ended.
     drop(guard);
 }
@@ -213,7 +213,7 @@ impl Turn {
     async fn run(&mut self, opening: Vec<ThreadStreamEvent>, cause: Cause) -> Result<(), TurnEnd> {
         let allow_cancel = self.sink.allow_cancel;
         for event in opening {
-            self.sink.send_stored(event).await?;
+            Box::pin(self.sink.send_stored(event)).await?;
         }
         let stream_options = StreamOptions { allow_cancel };
         self.sink.send_stored(ThreadStreamEvent::StreamOptions { stream_options }).await?;
@@ -221,11 +221,11 @@ impl Turn {
             Ok(()) | Err(TurnEnd::Ended) => (),
             Err(end) => return Err(end),
         }
-        self.close_workflow().await?;
+        Box::pin(self.close_workflow()).await?;
         self.answered = true;
-        self.await_title().await?;
+        Box::pin(self.await_title()).await?;
         let event = self.summary(&Value::Null);
-        match self.run_hooks(HookEvent::TurnDone, event).await {
+        match Box::pin(self.run_hooks(HookEvent::TurnDone, event)).await {
             Ok(_) | Err(TurnEnd::Ended) => (),
             Err(end) => return Err(end),
         }
@@ -238,31 +238,31 @@ impl Turn {
                 let item = ThreadItem::UserMessage(message.clone());
                 self.transcript.entries = vec![Entry::Record(Record::Item(item))];
                 let event = json!({ "thread": self.thread });
-                self.run_hooks(HookEvent::ThreadCreated, event).await?;
-                if self.admit_message(&message).await? == MessageOutcome::Rejected {
+                Box::pin(self.run_hooks(HookEvent::ThreadCreated, event)).await?;
+                if Box::pin(self.admit_message(&message)).await? == MessageOutcome::Rejected {
                     return Ok(());
                 }
                 self.title = self.begin_title(&message);
             }
             Cause::Message(message) => {
-                self.load_transcript().await?;
+                Box::pin(self.load_transcript()).await?;
                 // One that is answered again passes the hooks again: what they made of it went with its answer.
-                if self.admit_message(&message).await? == MessageOutcome::Rejected {
+                if Box::pin(self.admit_message(&message)).await? == MessageOutcome::Rejected {
                     return Ok(());
                 }
             }
             Cause::Action { plugin, handler, argument } => {
                 self.respond = Respond::IfAsked;
-                self.run_action(plugin, handler, argument).await?;
+                Box::pin(self.run_action(plugin, handler, argument)).await?;
                 if std::mem::replace(&mut self.respond, Respond::Anyway) == Respond::IfAsked {
                     return Ok(());
                 }
                 // With what the handler did.
-                self.load_transcript().await?;
+                Box::pin(self.load_transcript()).await?;
             }
-            Cause::Continue => self.load_transcript().await?,
+            Cause::Continue => Box::pin(self.load_transcript()).await?,
         }
-        self.explain_tags().await?;
+        Box::pin(self.explain_tags()).await?;
         self.answer().await
     }
 
@@ -301,7 +301,7 @@ impl Turn {
         let rounds = self.generation.config.limits.rounds;
         for round in 0..rounds {
             let calls = self.ask_model(round).await?;
-            if calls.is_empty() || self.run_calls(calls).await? {
+            if calls.is_empty() || Box::pin(self.run_calls(calls)).await? {
                 return Ok(());
             }
         }

@@ -76,14 +76,11 @@ impl Output {
                 vec![ThreadStreamEvent::ItemUpdated { item_id: message.id.clone(), update }]
             }
             ModelEvent::TextDelta { content_index, delta } => {
-                let Some(message) = &mut self.message else { return Vec::new() };
-                part(message, content_index).text.push_str(&delta);
-                let update = ThreadItemUpdate::TextDelta { content_index, delta };
-                vec![ThreadStreamEvent::ItemUpdated { item_id: message.id.clone(), update }]
+                Vec::from_iter(self.text_delta(content_index, delta))
             }
             ModelEvent::Annotation { content_index, annotation } => {
                 let Some(message) = &mut self.message else { return Vec::new() };
-                vec![annotate(message, content_index, annotation)]
+                vec![annotate(message, content_index, *annotation)]
             }
             ModelEvent::ContentPartDone { content_index, text } => {
                 let mut events = self.flush_citations(content_index);
@@ -154,6 +151,14 @@ impl Output {
             | ModelEvent::Usage(_)
             | ModelEvent::Done(_) => Vec::new(),
         }
+    }
+
+    /// The event for a text delta, of which there are many more than of all others.
+    pub fn text_delta(&mut self, content_index: usize, delta: String) -> Option<ThreadStreamEvent> {
+        let message = self.message.as_mut()?;
+        part(message, content_index).text.push_str(&delta);
+        let update = ThreadItemUpdate::TextDelta { content_index, delta };
+        Some(ThreadStreamEvent::ItemUpdated { item_id: message.id.clone(), update })
     }
 
     /// The finished message, and the events that still precede its `done`.
@@ -262,6 +267,7 @@ fn annotate(
     let annotations = &mut part(message, content_index).annotations;
     let annotation_index = annotations.len();
     annotations.push(annotation.clone());
+    let annotation = Box::new(annotation);
     let update = ThreadItemUpdate::AnnotationAdded { content_index, annotation_index, annotation };
     ThreadStreamEvent::ItemUpdated { item_id: message.id.clone(), update }
 }

@@ -25,7 +25,7 @@ impl Turn {
     /// Does what a handler asked for, and answers it.
     pub async fn serve(&mut self, call: TurnCall) -> Result<(), TurnEnd> {
         let TurnCall { request, reply } = call;
-        let answer = match request {
+        let answer = match *request {
             TurnRequest::CallTool { name, arguments } => {
                 if self.nested.len() >= NESTED_CALLS {
                     let _ = reply.send(Err(too_many_calls()));

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     chatkit::{
-        AssistantMessageContent, AssistantMessageItem, Task, ThreadId, ThreadItem,
+        Annotation, AssistantMessageContent, AssistantMessageItem, Task, ThreadId, ThreadItem,
         ThreadItemUpdate, ThreadStreamEvent, WorkflowItem,
     },
     store::{Record, Store, StoreError, UserStore},
@@ -209,7 +209,7 @@ fn apply(item: &mut ThreadItem, update: &ThreadItemUpdate) {
         (
             ThreadItem::AssistantMessage(message),
             ThreadItemUpdate::AnnotationAdded { content_index, annotation, .. },
-        ) => part(message, *content_index).annotations.push(annotation.clone()),
+        ) => part(message, *content_index).annotations.push(Annotation::clone(annotation)),
         (
             ThreadItem::Workflow(item),
             ThreadItemUpdate::WorkflowTaskAdded { task_index, task }

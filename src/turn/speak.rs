@@ -42,7 +42,7 @@ impl Turn {
             }
             Err(err) => return Err(ModelError::Failed(err.to_string()).into()),
         };
-        let request = self.model_request(&model, round).await?;
+        let request = Box::pin(self.model_request(&model, round)).await?;
         let mut events = model.provider.stream(request).ready_chunks(READY_EVENTS);
         let mut calls = Vec::new();
         loop {
@@ -52,11 +52,11 @@ impl Turn {
                 () = self.sink.client_left() => return Err(TurnEnd::Cancelled),
                 ready = events.next() => ready,
                 _ = self.checkpoint.tick() => {
-                    self.sink.checkpoint().await?;
+                    Box::pin(self.sink.checkpoint()).await?;
                     continue;
                 }
                 Some(title) = poll_title(&mut self.title) => {
-                    self.set_title(title).await?;
+                    Box::pin(self.set_title(title)).await?;
                     continue;
                 }
             };
@@ -66,7 +66,13 @@ impl Turn {
                 match event {
                     Ok(ModelEvent::Done(_)) => done = true,
                     Ok(ModelEvent::ToolCall(call)) => calls.push(call),
-                    Ok(event) => self.show_event(event).await?,
+                    Ok(ModelEvent::TextDelta { content_index, delta }) if !self.thread_changed => {
+                        if let Some(event) = self.output.text_delta(content_index, delta) {
+                            self.sink.put_aside(event).await?;
+                        }
+                    }
+                    // Boxed, here and elsewhere: thousands of turns wait for their model, and few do anything else.
+                    Ok(event) => Box::pin(self.show_event(event)).await?,
                     Err(err) => {
                         self.sink.flush().await?;
                         return Err(err.into());
@@ -74,7 +80,7 @@ impl Turn {
                 }
             }
             self.sink.flush().await?;
-            self.flush_thread().await?;
+            Box::pin(self.flush_thread()).await?;
             if done {
                 break;
             }

@@ -157,12 +157,9 @@ impl Answer {
         }
         if delta.annotations.is_some() && self.is_message_open {
             let annotations = loose::list::<Value>(delta.annotations);
-            events.extend(
-                annotations
-                    .iter()
-                    .filter_map(annotation)
-                    .map(|annotation| ModelEvent::Annotation { content_index: 0, annotation }),
-            );
+            events.extend(annotations.iter().filter_map(annotation).map(|annotation| {
+                ModelEvent::Annotation { content_index: 0, annotation: Box::new(annotation) }
+            }));
         }
         if delta.tool_calls.is_some() {
             for call in loose::list::<CallDelta<'_>>(delta.tool_calls) {

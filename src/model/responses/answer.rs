@@ -102,6 +102,7 @@ impl Answer {
                 let annotation = loose::value(event.annotation);
                 if let Some(annotation) = annotation.as_ref().and_then(annotation_of) {
                     self.open_part(content_index, events);
+                    let annotation = Box::new(annotation);
                     events.push_back(ModelEvent::Annotation { content_index, annotation });
                 }
             }
@@ -270,11 +271,9 @@ impl Answer {
             self.open_part(content_index, events);
             events.push_back(ModelEvent::TextDelta { content_index, delta: text.clone() });
             let annotations = part["annotations"].as_array().into_iter().flatten();
-            events.extend(
-                annotations
-                    .filter_map(annotation_of)
-                    .map(|annotation| ModelEvent::Annotation { content_index, annotation }),
-            );
+            events.extend(annotations.filter_map(annotation_of).map(|annotation| {
+                ModelEvent::Annotation { content_index, annotation: Box::new(annotation) }
+            }));
             self.end_part(content_index, text, events);
         }
     }

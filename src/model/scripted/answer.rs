@@ -22,6 +22,7 @@ impl Answer {
             ScriptedStep::Annotation(annotation) => {
                 self.say(Vec::new(), &mut events);
                 let annotation = *annotation;
+                let annotation = Box::new(annotation);
                 events.push(ModelEvent::Annotation { content_index: 0, annotation });
             }
             ScriptedStep::Reasoning(deltas) => self.reason(deltas, &mut events),

@@ -188,7 +188,7 @@ async fn serve(
     shown: Arc<Mutex<String>>,
 ) {
     while let Some(TurnCall { request, reply }) = calls.recv().await {
-        let answer = match &request {
+        let answer = match &*request {
             TurnRequest::LoadThread => serde_json::to_value(&thread).unwrap(),
             TurnRequest::UpdateThread(patch) => {
                 apply(patch.clone(), &mut thread);
@@ -197,7 +197,7 @@ async fn serve(
             TurnRequest::Say { markdown } => json!({ "id": "msg_2", "text": markdown }),
             _ => Value::Null,
         };
-        if !matches!(request, TurnRequest::LoadThread) {
+        if !matches!(*request, TurnRequest::LoadThread) {
             writeln!(shown.lock().unwrap(), "{request:?}").unwrap();
         }
         let _ = reply.send(Ok(answer));
