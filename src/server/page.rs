@@ -28,7 +28,8 @@ const ENDPOINT: &str = r#"<meta name="chatkit-endpoint" content="chatkit">"#;
 
 const PAGE: &str = include_str!("../../web/plain/index.html");
 
-const POLICY: &str = "default-src 'self'; img-src 'self' data:; connect-src 'self'; \
+/// Which hosts an image may come from is a matter of each thread, and the page keeps to it.
+const POLICY: &str = "default-src 'self'; img-src 'self' data: https:; connect-src 'self'; \
                       object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// What the page loads.
@@ -41,17 +42,26 @@ pub struct Asset {
 pub const ASSETS: &[Asset] = &[
     Asset::new("/api.js", JAVASCRIPT, include_bytes!("../../web/plain/api.js")),
     Asset::new("/app.js", JAVASCRIPT, include_bytes!("../../web/plain/app.js")),
+    Asset::new("/asks.js", JAVASCRIPT, include_bytes!("../../web/plain/asks.js")),
     Asset::new("/conversation.js", JAVASCRIPT, include_bytes!("../../web/plain/conversation.js")),
     Asset::new("/dom.js", JAVASCRIPT, include_bytes!("../../web/plain/dom.js")),
+    Asset::new("/forms.js", JAVASCRIPT, include_bytes!("../../web/plain/forms.js")),
+    Asset::new("/icons.js", JAVASCRIPT, include_bytes!("../../web/plain/icons.js")),
     Asset::new("/inspector.js", JAVASCRIPT, include_bytes!("../../web/plain/inspector.js")),
     Asset::new("/items.js", JAVASCRIPT, include_bytes!("../../web/plain/items.js")),
     Asset::new("/links.js", JAVASCRIPT, include_bytes!("../../web/plain/links.js")),
     Asset::new("/markdown.js", JAVASCRIPT, include_bytes!("../../web/plain/markdown.js")),
     Asset::new("/markdown-view.js", JAVASCRIPT, include_bytes!("../../web/plain/markdown-view.js")),
     Asset::new("/sse.js", JAVASCRIPT, include_bytes!("../../web/plain/sse.js")),
+    Asset::new("/tasks.js", JAVASCRIPT, include_bytes!("../../web/plain/tasks.js")),
     Asset::new("/threads.js", JAVASCRIPT, include_bytes!("../../web/plain/threads.js")),
     Asset::new("/updates.js", JAVASCRIPT, include_bytes!("../../web/plain/updates.js")),
+    Asset::new("/uploads.js", JAVASCRIPT, include_bytes!("../../web/plain/uploads.js")),
+    Asset::new("/widget-parts.js", JAVASCRIPT, include_bytes!("../../web/plain/widget-parts.js")),
+    Asset::new("/widget-style.js", JAVASCRIPT, include_bytes!("../../web/plain/widget-style.js")),
+    Asset::new("/widgets.js", JAVASCRIPT, include_bytes!("../../web/plain/widgets.js")),
     Asset::new("/style.css", CSS, include_bytes!("../../web/plain/style.css")),
+    Asset::new("/widgets.css", CSS, include_bytes!("../../web/plain/widgets.css")),
     Asset::new("/favicon.svg", SVG, include_bytes!("../../web/plain/favicon.svg")),
 ];
 

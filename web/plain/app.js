@@ -4,6 +4,7 @@ import { Conversation, sentence } from "./conversation.js";
 import { el, icon, iconButton, memory } from "./dom.js";
 import { Inspector } from "./inspector.js";
 import { ThreadList, titleOf } from "./threads.js";
+import { Uploads } from "./uploads.js";
 
 const at = (id) => document.getElementById(id);
 const page = {
@@ -33,6 +34,7 @@ const hooks = {
       history.replaceState(null, "", `#${thread.id}`);
       memory.set("draft.new", null, "sessionStorage");
       keepDraft();
+      uploads.show(thread.id);
     }
     threads.select(thread.id);
     inspector.follow(thread.id);
@@ -54,6 +56,11 @@ const hooks = {
     if (conversation === undefined || conversation === open) alertOf(err);
   },
 };
+
+const uploads = new Uploads({ button: at("attach"), input: at("files"), list: at("uploads") }, {
+  changed: () => open && showHead(),
+  failed: (err) => alertOf(err),
+});
 
 const threads = new ThreadList(at("threads"), {
   open: (id) => go(id),
@@ -105,12 +112,18 @@ async function show(id) {
 function set(conversation) {
   open = conversation;
   page.transcript.replaceChildren(conversation.node);
-  page.message.value = memory.get(`draft.${conversation.id ?? "new"}`, "sessionStorage") ?? "";
+  page.message.value = memory.get(`draft.${draftOf(conversation)}`, "sessionStorage") ?? "";
   fitComposer();
+  uploads.show(draftOf(conversation));
   threads.select(conversation.id);
   inspector.follow(conversation.id);
   showHead();
   scrollToEnd(true);
+}
+
+/** What the drafts of a conversation are kept under. */
+function draftOf(conversation) {
+  return conversation.id ?? "new";
 }
 
 async function remove(thread) {
@@ -149,22 +162,25 @@ function showHead() {
   page.send.classList.toggle("stops", stops);
   page.send.querySelector("use").setAttribute("href", stops ? "#icon-stop" : "#icon-send");
   for (const name of ["aria-label", "title"]) page.send.setAttribute(name, stops ? "Stop (Escape)" : "Send");
-  page.send.disabled = stops ? !open.allowCancel : barrier !== undefined || page.message.value.trim() === "";
+  const empty = page.message.value.trim() === "" && uploads.count === 0;
+  page.send.disabled = stops ? !open.allowCancel : barrier !== undefined || empty || !uploads.ready;
 }
 
 // Composer
 
 async function send(text) {
   const conversation = open;
-  if (text.trim() === "" || conversation.running || conversation.barrier) return;
+  if ((text.trim() === "" && uploads.count === 0) || !uploads.ready || conversation.running || conversation.barrier) return;
   clearAlerts();
   write("");
-  const taken = conversation.send(text.trim(), page.model.value);
+  const attachments = uploads.take();
+  const taken = conversation.send(text.trim(), page.model.value, attachments);
   showHead();
   if (await taken) return;
+  uploads.putBack(draftOf(conversation), attachments);
   // The text goes back to where it was typed, before what was typed since.
   if (conversation === open) write([text, page.message.value].filter((it) => it !== "").join("\n"));
-  else memory.set(`draft.${conversation.id ?? "new"}`, text, "sessionStorage");
+  else memory.set(`draft.${draftOf(conversation)}`, text, "sessionStorage");
   showHead();
 }
 
@@ -176,7 +192,7 @@ function write(text) {
 }
 
 function keepDraft() {
-  if (open) memory.set(`draft.${open.id ?? "new"}`, page.message.value, "sessionStorage");
+  if (open) memory.set(`draft.${draftOf(open)}`, page.message.value, "sessionStorage");
 }
 
 /** Where the browser does not grow text fields by itself. */
@@ -204,6 +220,22 @@ page.message.addEventListener("keydown", (event) => {
   event.preventDefault();
   send(page.message.value);
 });
+
+page.message.addEventListener("paste", (event) => {
+  if (!uploads.offered || event.clipboardData.files.length === 0 || event.clipboardData.types.includes("text/plain")) return;
+  event.preventDefault();
+  uploads.add(event.clipboardData.files);
+});
+
+for (const name of ["dragover", "dragleave", "drop"]) {
+  document.addEventListener(name, (event) => {
+    const brings = uploads.offered && open.barrier === undefined && event.dataTransfer?.types.includes("Files");
+    page.composer.classList.toggle("dropping", brings && name === "dragover");
+    if (!brings || name === "dragleave") return;
+    event.preventDefault();
+    if (name === "drop") uploads.add(event.dataTransfer.files);
+  });
+}
 
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog[open]")) return;
@@ -262,6 +294,7 @@ async function loadOptions() {
   }
   showStart();
   showModels();
+  uploads.offer(options.attachments);
 }
 
 // Scrolling

@@ -1,7 +1,8 @@
 /** One conversation: its items on the page, the turn that runs in it, and what goes wrong. */
 import { ConnectionLost, Refused, call, stream } from "./api.js";
 import { el, icon } from "./dom.js";
-import { viewOf } from "./items.js";
+import { namedIcon } from "./icons.js";
+import { brokenItem, viewOf } from "./items.js";
 import { MarkdownView } from "./markdown-view.js";
 import { applyUpdate, textOf } from "./updates.js";
 
@@ -94,13 +95,13 @@ export class Conversation {
   // Turns
 
   /** Sends a message; false when the server did not take it, so that the text can go back to where it was typed. */
-  async send(text, model) {
+  async send(text, model, attachments = []) {
     const input = {
-      content: [{ type: "input_text", text }],
-      attachments: [],
+      content: text === "" ? [] : [{ type: "input_text", text }],
+      attachments: attachments.map((it) => it.id),
       inference_options: model ? { model } : {},
     };
-    const pending = { id: "pending", type: "user_message", content: input.content, pending: true };
+    const pending = { id: "pending", type: "user_message", content: input.content, attachments, pending: true };
     this.#clearPassing();
     this.#show(pending);
     const taken = this.id
@@ -125,6 +126,47 @@ export class Conversation {
     });
     if (!started) undo.forEach((it) => { it.hidden = false; });
     this.#markLast();
+  }
+
+  /** Runs the action of a widget: as a turn, at once (`streaming: false`), or not at all where the page around would do it. */
+  async #act(item, { type, payload, handler, streaming }, ignored) {
+    const params = { thread_id: this.id, item_id: item.id, action: { type, payload } };
+    if (ignored.length > 0) {
+      this.#card("warning", undefined, `The action has values of its own for ${quoted(ignored)}: what the form says there was left out.`);
+    }
+    if (handler === "client") {
+      this.#card("info", "For the page around the chat", `The action ${quoted([type])} is one that the page would handle, with ${quoted([JSON.stringify(payload ?? null)])}.`);
+      return;
+    }
+    if (streaming === false) {
+      try {
+        const { updated_item: updated } = await call("threads.sync_custom_action", params);
+        if (updated) this.#show(updated);
+      } catch (err) {
+        this.#hooks.failed(err, this);
+      }
+      return;
+    }
+    await this.#runAlone("threads.custom_action", params);
+  }
+
+  #answer(item, input) {
+    return this.#runAlone("threads.add_structured_input", { thread_id: this.id, item_id: item.id, input });
+  }
+
+  async #answerTool(item, result) {
+    await this.#runAlone("threads.add_client_tool_output", { thread_id: this.id, result }, () => {
+      // The completed call is not sent again.
+      this.#show({ ...item, status: "completed", output: result });
+    });
+  }
+
+  async #runAlone(type, params, begun) {
+    if (this.running) {
+      this.#hooks.failed(new Refused(409, "an answer is being written: wait for its end, or stop it"), this);
+      return;
+    }
+    await this.#run(type, params, begun);
   }
 
   /** Ends the turn by leaving it: the server keeps what was said so far. */
@@ -155,11 +197,11 @@ export class Conversation {
     } catch (err) {
       ended = err;
     }
-    this.#finish(ended, progress.taken);
+    this.#finish(ended, progress.taken, type);
     return progress.taken;
   }
 
-  #finish(err, taken) {
+  #finish(err, taken, type) {
     this.#flush();
     const stopped = err?.name === "AbortError";
     for (const [id, entry] of this.#entries) {
@@ -175,7 +217,7 @@ export class Conversation {
     this.#working.hidden = true;
     this.#markLast();
     if (stopped) this.#afterStop(taken);
-    else if (err) this.#afterFailure(err, taken);
+    else if (err) this.#afterFailure(err, taken, type);
     this.#hooks.changed(this);
     this.#hooks.grew(this);
   }
@@ -186,12 +228,13 @@ export class Conversation {
     if (taken && last?.item.type === "user_message") this.#card("info", undefined, "Stopped before there was an answer.", [this.#retryButton()]);
   }
 
-  #afterFailure(err, taken) {
+  #afterFailure(err, taken, type) {
     if (!taken) {
       this.#hooks.failed(err, this);
       return;
     }
-    const buttons = [this.#retryButton()];
+    // To answer the last message again would undo what an action did.
+    const buttons = type === "threads.custom_action" ? [] : [this.#retryButton()];
     if (err instanceof ConnectionLost) buttons.push(el("button", { type: "button", onclick: () => this.reload() }, "Load it again"));
     const known = err instanceof ConnectionLost || err instanceof Refused;
     if (!known) console.error(err);
@@ -238,8 +281,11 @@ export class Conversation {
         this.#hooks.changed(this);
         break;
       case "progress_update":
-        this.#work(event.text);
+        this.#work(event.text, event.icon);
         this.#hooks.announce(event.text);
+        break;
+      case "client_effect":
+        this.#effect(event);
         break;
       case "notice":
         this.#card(event.level, event.title, event.message);
@@ -248,7 +294,7 @@ export class Conversation {
         this.#card("danger", undefined, event.message || "Something went wrong while answering.", event.allow_retry ? [this.#retryButton()] : []);
         break;
       default:
-        break; // Client effects and events of later versions: nothing to see here.
+        break; // Events of later versions: nothing to see here.
     }
     this.#hooks.grew(this);
   }
@@ -292,6 +338,9 @@ export class Conversation {
         retry: () => this.retry(),
         feedback: (it, kind) => this.#feedback(it, kind),
         imageHosts: () => this.thread?.allowed_image_domains ?? [],
+        act: (it, action, ignored) => this.#act(it, action, ignored),
+        answer: (it, input) => this.#answer(it, input),
+        answerTool: (it, output) => this.#answerTool(it, output),
       });
       if (entry?.view) entry.view.node.replaceWith(...(view ? [view.node] : []));
       else if (view) this.#list[first ? "prepend" : "append"](view.node);
@@ -307,7 +356,13 @@ export class Conversation {
   }
 
   #draw({ view, item, streaming, stopped }) {
-    view?.update(item, { streaming, stopped });
+    try {
+      view?.update(item, { streaming, stopped });
+    } catch (err) {
+      // One item that is not as it should be hides none of the others.
+      console.error(err);
+      view.node.replaceChildren(brokenItem());
+    }
   }
 
   #remove(id) {
@@ -322,9 +377,16 @@ export class Conversation {
     if (last?.classList.contains("assistant")) last.classList.add("last");
   }
 
-  #work(text) {
+  #work(text, name) {
     this.#working.querySelector(".working-text").textContent = text;
+    this.#working.firstChild.replaceWith(name ? namedIcon(name) : el("span", { class: "pulse", "aria-hidden": "true" }));
     this.#working.hidden = !this.running;
+  }
+
+  /** What the page around would do: here it is only told. */
+  #effect({ name, data }) {
+    const details = JSON.stringify(data ?? {});
+    this.#list.append(el("p", { class: "passing effect" }, "Effect for the page: ", el("code", {}, name), details !== "{}" && ` ${details}`));
   }
 
   /** A notice or an error: not part of the thread, gone with the next message. */
@@ -334,7 +396,7 @@ export class Conversation {
     this.#list.append(
       el(
         "div",
-        { class: `card ${level}`, role: level === "danger" ? "alert" : "status" },
+        { class: `passing card ${level}`, role: level === "danger" ? "alert" : "status" },
         icon(level === "info" ? "info" : "alert"),
         el("div", { class: "card-body" }, title && el("strong", {}, title), text.node, buttons.length > 0 && el("div", { class: "card-row" }, buttons)),
       ),
@@ -343,7 +405,7 @@ export class Conversation {
   }
 
   #clearPassing() {
-    this.#list.querySelectorAll(":scope > .card").forEach((it) => it.remove());
+    this.#list.querySelectorAll(":scope > .passing").forEach((it) => it.remove());
   }
 
   #retryButton() {
@@ -363,8 +425,13 @@ export class Conversation {
 
 /** Whether an event shows that the server took the request: it stored the message, or began to answer again. */
 function isTaken(event, type) {
-  if (type === "threads.retry_after_item") return event.type !== "error";
+  if (type !== "threads.create" && type !== "threads.add_user_message") return event.type !== "error";
   return event.type === "thread.item.done" && event.item.type === "user_message";
+}
+
+/** Words as Markdown shows them unchanged. */
+function quoted(list) {
+  return list.map((it) => `\`\`${String(it).replaceAll("`", "'")}\`\``).join(", ");
 }
 
 /** The words of an error as a sentence. */

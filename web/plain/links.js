@@ -23,3 +23,15 @@ export function safeImage(address, base, allowedHosts = []) {
     return undefined;
   }
 }
+
+/** An address of our own server at the origin of this page, where the server knows itself by another name. */
+export function ownAddress(address, endpoint) {
+  try {
+    const url = new URL(address, endpoint);
+    const own = new URL(endpoint);
+    const renamed = url.origin !== own.origin && url.pathname.startsWith(`${own.pathname}/`);
+    return renamed ? `${own.origin}${url.pathname}${url.search}` : url.href;
+  } catch {
+    return address;
+  }
+}

@@ -27,6 +27,12 @@ export function applyUpdate(item, update) {
     case "widget.root.updated":
       item.widget = update.widget;
       break;
+    case "widget.component.updated":
+      item.widget = withComponent(item.widget, update.component_id, () => update.component);
+      break;
+    case "widget.streaming_text.value_delta":
+      item.widget = withComponent(item.widget, update.component_id, (it) => ({ ...it, value: `${it.value ?? ""}${update.delta}` }));
+      break;
     default:
       break;
   }
@@ -35,6 +41,21 @@ export function applyUpdate(item, update) {
 function partOf(item, update) {
   item.content[update.content_index] ??= { type: "output_text", text: "", annotations: [] };
   return item.content[update.content_index];
+}
+
+/** The tree with one component changed, the first with that id; what is nested too deeply is not looked for. */
+function withComponent(component, id, change, depth = 0) {
+  if (typeof component !== "object" || component === null || depth > 64) return component;
+  if (Array.isArray(component)) {
+    for (const [index, child] of component.entries()) {
+      const changed = withComponent(child, id, change, depth + 1);
+      if (changed !== child) return component.with(index, changed);
+    }
+    return component;
+  }
+  if (component.id === id) return change(component);
+  const children = withComponent(component.children, id, change, depth + 1);
+  return children === component.children ? component : { ...component, children };
 }
 
 /** The text of a message, as a person would copy it. */
