@@ -53,6 +53,7 @@ const ADD_FEEDBACK: &str = "
     where t.id = $1 and t.owner = $2 and i.id = $3 and i.hidden = 0 and i.pending = 0
     on conflict (item) do update set kind = excluded.kind, created_at = excluded.created_at";
 
+// The limit is an expression because SQLite plans a query anew for every value of a bare parameter there.
 pub static LIST_ITEMS: LazyLock<PageQuery> = LazyLock::new(|| {
     PageQuery::new(
         "select c.position, (
@@ -61,7 +62,7 @@ pub static LIST_ITEMS: LazyLock<PageQuery> = LazyLock::new(|| {
                  select i.json, i.position from items i
                  where i.thread = t.position and i.hidden = 0 and i.pending = 0
                    and i.position {beyond} coalesce(c.position, $4)
-                 order by i.position {order} limit $5
+                 order by i.position {order} limit 0 + $5
              ) p
          )
          from threads t

@@ -6,6 +6,7 @@ use sqlx::{Connection, Row, SqliteConnection};
 use super::{Record, StoreError, UserStore, items, list, list::PageQuery, sqlite::BEGIN};
 use crate::chatkit::{Order, Page, ThreadId, ThreadMetadata};
 
+// As for the limit of `LIST_ITEMS`.
 pub static LIST_THREADS: LazyLock<PageQuery> = LazyLock::new(|| {
     PageQuery::new(
         "select c.position, (
@@ -15,7 +16,7 @@ pub static LIST_THREADS: LazyLock<PageQuery> = LazyLock::new(|| {
                  where t.owner = $1
                    and (t.created_at, t.position)
                        {beyond} (coalesce(c.created_at, $3), coalesce(c.position, $3))
-                 order by t.created_at {order}, t.position {order} limit $4
+                 order by t.created_at {order}, t.position {order} limit 0 + $4
              ) p
          )
          from (select 1) one left join threads c on c.id = $2 and c.owner = $1",
