@@ -80,8 +80,8 @@ impl Caller<'_> {
 
     pub async fn get_thread(&self, thread_id: &ThreadId) -> Result<Answer, OpError> {
         let rows = self.rows();
-        let thread = self.load_thread(thread_id).await?;
-        let items = rows.list_items(thread_id, DEFAULT_PAGE, None, Order::Asc).await?;
+        let page = rows.load_thread_with_items(thread_id, DEFAULT_PAGE, Order::Asc).await;
+        let (thread, items) = page.map_err(unknown_thread)?;
         json(&Thread::new(&thread, items))
     }
 

@@ -3,11 +3,11 @@ use std::sync::LazyLock;
 use anyhow::anyhow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sqlx::{Connection, Row as _, SqliteConnection};
+use sqlx::{Connection, Row as _, SqliteConnection, sqlite::SqliteRow};
 
 use super::{Record, StoreError, UserStore, list, list::PageQuery, sqlite::BEGIN, threads};
 use crate::chatkit::{
-    FeedbackKind, ItemId, Order, Page, ThreadId, ThreadItem, UserMessageItem, now,
+    FeedbackKind, ItemId, Order, Page, ThreadId, ThreadItem, ThreadMetadata, UserMessageItem, now,
 };
 
 /// One that exists stays where it stands, and finished if it was.
@@ -64,7 +64,7 @@ pub static LIST_ITEMS: LazyLock<PageQuery> = LazyLock::new(|| {
                    and i.position {beyond} coalesce(c.position, $4)
                  order by i.position {order} limit 0 + $5
              ) p
-         )
+         ), t.data
          from threads t
          left join items c
              on c.id = $3 and c.thread = t.position and c.hidden = 0 and c.pending = 0
@@ -204,8 +204,31 @@ impl UserStore<'_> {
         order: Order,
     ) -> Result<Page<Box<RawValue>>, StoreError> {
         let after = after.map(ItemId::as_str);
+        let row = self.query_items(thread, limit, after, order).await?;
+        list::page::<Box<RawValue>>(&row, after, limit, |item| id_of(item))
+    }
+
+    /// The thread with the first page of its visible, finished items.
+    pub async fn load_thread_with_items(
+        &self,
+        thread: &ThreadId,
+        limit: usize,
+        order: Order,
+    ) -> Result<(ThreadMetadata, Page<Box<RawValue>>), StoreError> {
+        let row = self.query_items(thread, limit, None, order).await?;
+        let thread = serde_json::from_str(row.try_get(2)?)?;
+        Ok((thread, list::page::<Box<RawValue>>(&row, None, limit, |item| id_of(item))?))
+    }
+
+    async fn query_items(
+        &self,
+        thread: &ThreadId,
+        limit: usize,
+        after: Option<&str>,
+        order: Order,
+    ) -> Result<SqliteRow, StoreError> {
         let database = self.store.database()?;
-        let row = sqlx::query(LIST_ITEMS.sql(order))
+        sqlx::query(LIST_ITEMS.sql(order))
             .bind(thread.as_str())
             .bind(self.user.as_str())
             .bind(after)
@@ -213,8 +236,7 @@ impl UserStore<'_> {
             .bind(list::one_more(limit))
             .fetch_optional(&mut *database.reader().await?)
             .await?
-            .ok_or(StoreError::NotFound)?;
-        list::page::<Box<RawValue>>(&row, after, limit, |item| id_of(item))
+            .ok_or(StoreError::NotFound)
     }
 
     /// The last records in their order, hidden ones included, back to the `visible`th visible item
