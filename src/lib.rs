@@ -20,6 +20,7 @@ pub mod store;
 pub mod tool;
 pub mod turn;
 pub mod user;
+pub mod widget;
 
 #[cfg(test)]
 mod tests;

@@ -9,9 +9,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     chatkit::{
         IconName, ItemId, NoticeLevel, Source, StatusIndicator, ThreadMetadata, ThreadStatus,
-        UserMessageItem,
+        UserMessageItem, Widget,
     },
     context::RequestContext,
+    widget::Widgets,
 };
 
 /// What the model, the operator and the turn know of a tool.
@@ -104,6 +105,8 @@ pub struct CallContext {
     pub agent: Option<Arc<str>>,
     /// The id of the model's call that the handler answers, where it answers one.
     pub call_id: Option<Arc<str>>,
+    /// Everyone's widgets, of the generation that is at work.
+    pub widgets: Arc<Widgets>,
     /// Who serves [`TurnRequest`]s: the turn, or where there is none, somebody who refuses what needs one.
     pub turn: mpsc::Sender<TurnCall>,
     pub cancelled: CancellationToken,
@@ -192,6 +195,10 @@ pub enum TurnRequest {
         icon: Option<IconName>,
         expanded: Option<bool>,
     },
+    /// Shows or changes a widget.
+    Widget(WidgetRequest),
+    /// Takes an item that is no user's message away.
+    RemoveItem(ItemId),
     /// Answers with the thread's new state, as [`ThreadMetadata`].
     UpdateThread(ThreadPatch),
     /// The thread as it is now, as [`ThreadMetadata`].
@@ -209,6 +216,23 @@ pub enum TurnRequest {
     },
     /// Runs the thread's agent, once the handler has returned.
     Respond,
+}
+
+/// What a handler may ask of its turn for a widget. Where no answer is named it is null.
+#[derive(Debug)]
+pub enum WidgetRequest {
+    /// A finished one; answers with the item.
+    Show { widget: Widget, copy_text: Option<String> },
+    /// One that changes as long as its handler runs; answers with the item's id.
+    Begin { widget: Widget, copy_text: Option<String> },
+    /// The next state of one that was begun.
+    Stream { item: ItemId, widget: Widget },
+    /// Finishes one that was begun; answers with the item, or with null where it was finished before.
+    End { item: ItemId },
+    /// Puts another in its place; a `copy_text` that is None stays. Answers with the item.
+    Replace { item: ItemId, widget: Widget, copy_text: Option<String> },
+    /// The next state of a finished one; answers with the item.
+    Update { item: ItemId, widget: Widget },
 }
 
 /// A task of a workflow, or changes of one; what is None stays.

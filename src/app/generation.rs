@@ -13,10 +13,14 @@ use crate::{
     config::{Config, Environment},
     load_error::LoadError,
     model::Models,
-    plugin::{self, Approvals, HandlerId, HookEvent, Host, Manifest, Plugin, PluginFiles},
+    plugin::{
+        self, ActionKind, ActionSpec, Approvals, HandlerId, HookEvent, Host, Manifest, Plugin,
+        PluginFiles,
+    },
     prompt::Prompts,
     store::Store,
     tool::ToolSet,
+    widget::{WidgetTemplate, Widgets},
 };
 
 /// All that a reload replaces: one immutable, validated set, kept by every turn that began with it.
@@ -28,6 +32,8 @@ pub struct Generation {
     pub models: Arc<Models>,
     pub host: Arc<Host>,
     pub prompts: Prompts,
+    /// Those directly in plugins/: everyone's.
+    pub widgets: Arc<Widgets>,
     /// By name. Those that wait for the operator's approval are here too, and offer nothing.
     pub plugins: BTreeMap<String, Arc<dyn Plugin>>,
     pub tools: ToolSet,
@@ -80,6 +86,7 @@ impl Generation {
         let host = load_host(files, previous, surroundings, &mut parts, &mut errors)?;
         let config = host.config.clone();
         let prompts = load_prompts(files, previous, &mut parts, &mut errors);
+        let widgets = load_widgets(files, previous, &mut parts);
         let plugins = load_plugins(files, previous, &host, &mut parts);
         let (plugins, tools) = admit(plugins, previous, &host, &mut parts);
         for part in parts.values() {
@@ -97,7 +104,19 @@ impl Generation {
             Some(previous) if previous.id == id => previous.created_at,
             _ => crate::chatkit::now(),
         };
-        Ok(Self { id, created_at, config, models, host, prompts, plugins, tools, errors, parts })
+        Ok(Self {
+            id,
+            created_at,
+            config,
+            models,
+            host,
+            prompts,
+            widgets,
+            plugins,
+            tools,
+            errors,
+            parts,
+        })
     }
 
     /// The handlers for this event, in the order of the plugins' names.
@@ -109,6 +128,19 @@ impl Generation {
                 hooks.map(|(_, handler)| (plugin.clone(), *handler))
             })
             .collect()
+    }
+
+    /// The plugin that handles this action, if one does.
+    pub fn find_action(
+        &self,
+        kind: ActionKind,
+        r#type: &str,
+    ) -> Option<(Arc<dyn Plugin>, HandlerId)> {
+        self.approved_plugins().find_map(|plugin| {
+            let mut actions = plugin.registration().actions.iter();
+            let (_, handler) = actions.find(|(it, _)| it.kind == kind && it.r#type == r#type)?;
+            Some((plugin.clone(), *handler))
+        })
     }
 
     /// The plugins that may run.
@@ -238,6 +270,46 @@ fn load_prompts(
     prompts
 }
 
+/// Compiles the widgets that changed, by the names of their files.
+fn load_widgets(
+    files: &ProjectFiles,
+    previous: Option<&Generation>,
+    parts: &mut BTreeMap<String, Part>,
+) -> Arc<Widgets> {
+    let mut widgets = Widgets::default();
+    for (path, file) in files.below("plugins") {
+        let Some(name) = path.strip_suffix(".widget").filter(|it| !it.contains('/')) else {
+            continue;
+        };
+        let path = format!("plugins/{path}");
+        let before = previous.and_then(|it| it.parts.get(&path));
+        let last_good = previous.and_then(|it| it.widgets.find(name)).cloned();
+        let (part, widget) = match before.filter(|part| part.tried == file.hash) {
+            Some(part) => (part.clone(), last_good),
+            None => match load_widget(files, &path) {
+                Ok(widget) => {
+                    let in_force = Some(file.hash);
+                    let errors = Vec::new();
+                    (Part { tried: file.hash, in_force, plugin: None, errors }, Some(widget))
+                }
+                Err(err) => {
+                    let in_force = before.and_then(|part| part.in_force);
+                    let errors = vec![err];
+                    (Part { tried: file.hash, in_force, plugin: None, errors }, last_good)
+                }
+            },
+        };
+        widgets.0.extend(widget.map(|it| (name.to_owned(), it)));
+        parts.insert(path, part);
+    }
+    Arc::new(widgets)
+}
+
+fn load_widget(files: &ProjectFiles, path: &str) -> Result<Arc<WidgetTemplate>, LoadError> {
+    let text = files.text(path).unwrap_or_else(|| Ok(Arc::from("")))?;
+    WidgetTemplate::parse(path, &text).map(Arc::new)
+}
+
 /// Loads the plugins that changed, by their paths.
 fn load_plugins(
     files: &ProjectFiles,
@@ -314,7 +386,7 @@ fn units(files: &ProjectFiles) -> Vec<PluginFiles> {
             Some((pack, inner)) => (pack, inner),
             None => match path.strip_suffix(".rhai") {
                 Some(name) => (name, path),
-                // Components, widgets and MCP servers are no plugins of this version.
+                // Widgets are no plugins; components and MCP servers are none of this version.
                 None => continue,
             },
         };
@@ -411,6 +483,7 @@ fn in_force_at<'a>(previous: &'a Generation, path: &str) -> Option<&'a Arc<dyn P
 enum Name {
     Plugin(String),
     Tool(String),
+    Action(ActionSpec),
 }
 
 fn names(plugin: &Arc<dyn Plugin>) -> BTreeSet<Name> {
@@ -418,7 +491,8 @@ fn names(plugin: &Arc<dyn Plugin>) -> BTreeSet<Name> {
     let tools = registration.tools.iter().map(|(spec, _)| spec);
     let agent_tools = registration.agent_tools.iter().map(|tool| &tool.spec);
     let tools = tools.chain(agent_tools).map(|spec| Name::Tool(spec.name.clone()));
-    tools.chain([Name::Plugin(plugin.manifest().name.clone())]).collect()
+    let actions = registration.actions.iter().map(|(action, _)| Name::Action(action.clone()));
+    tools.chain(actions).chain([Name::Plugin(plugin.manifest().name.clone())]).collect()
 }
 
 const CONFLICT: &str = "is offered by";
@@ -427,6 +501,10 @@ fn conflict(name: &Name, path: &str, rival: &str) -> LoadError {
     let (kind, name) = match name {
         Name::Plugin(name) => ("the plugin name", name),
         Name::Tool(name) => ("the tool", name),
+        Name::Action(action) => match action.kind {
+            ActionKind::Turn => ("the action", &action.r#type),
+            ActionKind::Sync => ("the sync action", &action.r#type),
+        },
     };
     LoadError::new(path, format!("{kind} `{name}` {CONFLICT} {rival} as well"))
         .remedy("rename it in one of the two files")

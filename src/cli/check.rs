@@ -27,14 +27,16 @@ pub async fn run(
     let agents: Vec<_> = generation.prompts.agents().map(|it| &it.id).collect();
     let tools: Vec<_> = generation.tools.0.keys().collect();
     let plugins: Vec<_> = generation.plugins.keys().collect();
+    let widgets: Vec<_> = generation.widgets.0.keys().collect();
     let ok = generation.errors.is_empty();
     output.problems(&generation.errors);
     output.line(format!(
-        "generation {}: {} agents, {} plugins, {} tools{}",
+        "generation {}: {} agents, {} plugins, {} tools, {} widgets{}",
         generation.id,
         agents.len(),
         plugins.len(),
         tools.len(),
+        widgets.len(),
         match generation.errors.len() {
             0 => ", no errors".to_owned(),
             1 => ", 1 error".to_owned(),
@@ -43,7 +45,7 @@ pub async fn run(
     ));
     output.value(&json!({
         "ok": ok, "generation": *generation.id, "agents": agents, "plugins": plugins, "tools": tools,
-        "errors": generation.errors,
+        "widgets": widgets, "errors": generation.errors,
     }));
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

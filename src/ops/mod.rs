@@ -1,5 +1,6 @@
 //! What clients can ask for. The ChatKit operation `threads.create` is `ops::threads::create`.
 
+mod actions;
 mod items;
 mod options;
 mod routes;
@@ -129,10 +130,8 @@ pub async fn chatkit(
                 "`params.item_id`: is not a structured input that waits for answers".to_owned(),
             ))
         }
-        Operation::ThreadsCustomAction(params) | Operation::ThreadsSyncCustomAction(params) => {
-            caller.load_thread(&params.thread_id).await?;
-            Err(OpError::BadRequest("no plugin handles this action".to_owned()))
-        }
+        Operation::ThreadsCustomAction(params) => caller.custom_action(params).await,
+        Operation::ThreadsSyncCustomAction(params) => caller.sync_custom_action(params).await,
         Operation::AttachmentsCreate(_) => {
             Err(OpError::BadRequest("attachments are not available in this version".to_owned()))
         }

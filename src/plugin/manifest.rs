@@ -101,6 +101,33 @@ pub struct Registration {
     pub agent_tools: Vec<AgentTool>,
     pub hooks: Vec<(HookEvent, HandlerId)>,
     pub routes: Vec<(RouteSpec, HandlerId)>,
+    pub actions: Vec<(ActionSpec, HandlerId)>,
+}
+
+/// `action(type, …)` or `sync_action(type, …)`
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ActionSpec {
+    pub kind: ActionKind,
+    /// As widgets name it.
+    pub r#type: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ActionKind {
+    /// A turn of its own.
+    Turn,
+    /// One answer, while a turn may run.
+    Sync,
+}
+
+impl ActionKind {
+    /// The function that registers it.
+    pub const fn function(self) -> &'static str {
+        match self {
+            Self::Turn => "action",
+            Self::Sync => "sync_action",
+        }
+    }
 }
 
 /// `agent_tool(#{ name, agent, description, stop? })`

@@ -23,7 +23,7 @@ pub use self::{
     approval::{APPROVALS_FILE, Approvals},
     declaration::Declaration,
     host::{Host, HttpBody, HttpRequest, HttpResponse, Scope},
-    manifest::{AgentTool, HookEvent, Manifest, Registration, RouteSpec},
+    manifest::{ActionKind, ActionSpec, AgentTool, HookEvent, Manifest, Registration, RouteSpec},
     permission::{Need, Permissions},
 };
 

@@ -284,6 +284,8 @@ pub fn event_line(event: &Value) -> String {
                     format!("task updated {}", update["task"])
                 }
                 "added" => "content part".to_owned(),
+                "value_delta" => format!("{} {}", update["component_id"], update["delta"]),
+                "updated" if !update["widget"].is_null() => format!("widget {}", update["widget"]),
                 "done" => format!("part done {:?}", update["content"]["text"].as_str().unwrap()),
                 other => format!("{other} {}", update["annotation"]),
             }
@@ -311,6 +313,10 @@ fn item_line(item: &Value) -> String {
             if parts.is_empty() { kind.to_owned() } else { format!("{kind} {text:?}") }
         }
         "task" => format!("task {}", item["task"]["title"]),
+        "widget" => match &item["copy_text"] {
+            Value::Null => format!("widget {}", item["widget"]),
+            text => format!("widget {} copy_text={text}", item["widget"]),
+        },
         "workflow" => {
             format!("workflow of {} tasks", item["workflow"]["tasks"].as_array().unwrap().len())
         }

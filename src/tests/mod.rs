@@ -1,5 +1,6 @@
 //! What a user of Kitfox could notice, and the rules of this code base.
 
+mod actions;
 mod calls;
 mod chatkit;
 mod harness;
@@ -12,3 +13,4 @@ mod repository;
 mod routes;
 mod tools;
 mod turns;
+mod widgets;

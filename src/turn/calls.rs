@@ -104,7 +104,7 @@ impl Turn {
                 let name = if known { call.name.as_str() } else { "(unknown)" };
                 match err {
                     ToolError::Ended => {
-                        info!(tool = %name, milliseconds, "tool {name} ended the turn")
+                        info!(tool = %name, milliseconds, "tool {name} ended the turn");
                     }
                     ToolError::Failed(_) | ToolError::Turn { .. } | ToolError::Cancelled => {
                         warn!(tool = %name, milliseconds, "tool {name} failed");

@@ -7,14 +7,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{App, Generation},
-    chatkit::ThreadMetadata,
+    chatkit::{ThreadItem, ThreadMetadata},
     context::RequestContext,
     plugin::{CallError, HandlerId, Plugin},
     store::Record,
-    tool::{CallContext, ToolError, TurnCall, TurnRequest},
+    tool::{CallContext, ToolError, TurnCall, TurnRequest, WidgetRequest},
     turn::{
         calls,
         requests::{self, NESTED_CALLS},
+        widgets,
     },
 };
 
@@ -29,9 +30,25 @@ pub async fn call_handler(
     request: Arc<RequestContext>,
     thread: Option<ThreadMetadata>,
 ) -> Result<Value, CallError> {
-    let (detached, context, requests) = Detached::new(app, generation, request, thread);
+    let (mut detached, context, requests) = Detached::new(app, generation, request, thread);
     let call = plugin.call(handler, argument, context);
     detached.drive(requests, call).await
+}
+
+/// Runs the handler of a sync action in its thread, and gives the item that it changed last.
+pub async fn call_sync_action(
+    app: &App,
+    generation: &Arc<Generation>,
+    plugin: Arc<dyn Plugin>,
+    handler: HandlerId,
+    argument: Value,
+    request: Arc<RequestContext>,
+    thread: ThreadMetadata,
+) -> Result<Option<ThreadItem>, CallError> {
+    let (mut detached, context, requests) = Detached::new(app, generation, request, Some(thread));
+    let call = plugin.call(handler, argument, context);
+    detached.drive(requests, call).await?;
+    Ok(detached.changed)
 }
 
 /// Calls a tool outside of a turn.
@@ -42,7 +59,7 @@ pub async fn call_tool(
     arguments: Value,
     request: Arc<RequestContext>,
 ) -> Result<Value, ToolError> {
-    let (detached, context, requests) = Detached::new(app, generation, request, None);
+    let (mut detached, context, requests) = Detached::new(app, generation, request, None);
     let call = calls::call(generation, None, name, arguments, context);
     detached.drive(requests, call).await
 }
@@ -55,6 +72,8 @@ struct Detached {
     thread: Option<ThreadMetadata>,
     requests: mpsc::Sender<TurnCall>,
     cancelled: CancellationToken,
+    /// The item that a handler changed last.
+    changed: Option<ThreadItem>,
 }
 
 impl Detached {
@@ -73,6 +92,7 @@ impl Detached {
             requests: sender,
             // Whoever waits gets time to end when the server stops.
             cancelled: CancellationToken::new(),
+            changed: None,
         };
         let context = detached.context();
         (detached, context, requests)
@@ -85,13 +105,14 @@ impl Detached {
             item: None,
             agent: None,
             call_id: None,
+            widgets: self.generation.widgets.clone(),
             turn: self.requests.clone(),
             cancelled: self.cancelled.clone(),
         }
     }
 
     async fn drive<T>(
-        mut self,
+        &mut self,
         mut requests: mpsc::Receiver<TurnCall>,
         call: impl Future<Output = T>,
     ) -> T {
@@ -149,9 +170,37 @@ impl Detached {
                     .map_err(|err| ToolError::Failed(err.to_string()))?;
                 return Ok(Value::Null);
             }
+            TurnRequest::Widget(WidgetRequest::Replace { item, widget, copy_text }) => {
+                let (thread, user) = self.thread("replace")?;
+                let rows = self.app.store.of(&user.key);
+                let item =
+                    widgets::change_apart(&rows, &thread.id, &item, widget, copy_text).await?;
+                return Ok(json!(self.changed.insert(item)));
+            }
+            TurnRequest::Widget(WidgetRequest::Update { item, widget }) => {
+                let (thread, user) = self.thread("update")?;
+                let rows = self.app.store.of(&user.key);
+                let item = widgets::change_apart(&rows, &thread.id, &item, widget, None).await?;
+                return Ok(json!(self.changed.insert(item)));
+            }
+            TurnRequest::RemoveItem(item) => {
+                let (thread, user) = self.thread("remove")?;
+                let rows = self.app.store.of(&user.key);
+                widgets::remove_apart(&rows, &thread.id, &item).await?;
+                if self.changed.as_ref().is_some_and(|it| *it.id() == item) {
+                    self.changed = None;
+                }
+                return Ok(Value::Null);
+            }
             TurnRequest::Error { message, retry } => {
                 return Err(ToolError::Turn { message, retry });
             }
+            TurnRequest::Widget(WidgetRequest::Show { .. }) => "widget",
+            TurnRequest::Widget(
+                WidgetRequest::Begin { .. }
+                | WidgetRequest::Stream { .. }
+                | WidgetRequest::End { .. },
+            ) => "stream_widget",
             TurnRequest::Say { .. } => "say",
             TurnRequest::Progress { .. } => "progress",
             TurnRequest::Notice { .. } => "notice",

@@ -36,6 +36,8 @@ pub enum Failure {
     },
     /// A hook failed, or a prompt could not be rendered: the author's to mend.
     Author(String),
+    /// The handler of an action failed: not for the one who chose it.
+    Action(String),
     Rounds(usize),
     Panicked,
 }
@@ -173,6 +175,10 @@ impl Turn {
                 error!("the turn failed: {message}");
                 // On a developer's own machine the author is the one who chats.
                 if self.generation.config.is_local() { custom(message, true) } else { generic }
+            }
+            Failure::Action(message) => {
+                error!("the turn failed: {message}");
+                generic
             }
             Failure::Rounds(rounds) => {
                 warn!("the turn was ended after {rounds} rounds of tool calls");

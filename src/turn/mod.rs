@@ -15,6 +15,7 @@ mod requests;
 mod sink;
 mod speak;
 mod title;
+mod widgets;
 mod workflow;
 
 use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
@@ -45,12 +46,13 @@ use self::{
     input::{Entry, Transcript},
     output::Output,
     sink::EventSink,
+    widgets::OpenWidgets,
     workflow::Workflows,
 };
 
 pub use self::{
     agent::{Scope, tools},
-    detached::{call_handler, call_tool},
+    detached::{call_handler, call_sync_action, call_tool},
 };
 
 /// Times that events wait for a slow client before its turn waits too.
@@ -117,6 +119,7 @@ struct Turn {
     transcript: Transcript,
     output: Output,
     workflows: Workflows,
+    widgets: OpenWidgets,
     vars: Map<String, Value>,
     usage: Usage,
     /// The visible items of this turn, for its hooks.
@@ -181,6 +184,7 @@ async fn run(app: App, start: Start, client: mpsc::Sender<Vec<ThreadStreamEvent>
         thread,
         generation,
         workflows: Workflows::default(),
+        widgets: OpenWidgets::default(),
         vars: Map::new(),
         usage: Usage::default(),
         items: Vec::new(),
@@ -284,7 +288,7 @@ impl Turn {
             Err(CallError::Cancelled) => Err(TurnEnd::Cancelled),
             Err(err @ (CallError::Thrown(_) | CallError::Limit(_))) => {
                 let message = format!("an action of plugin `{name}`: {err}");
-                Err(TurnEnd::Failed(Failure::Author(message)))
+                Err(TurnEnd::Failed(Failure::Action(message)))
             }
         }
     }
@@ -310,7 +314,7 @@ impl Turn {
 
     /// Nothing that is shown as work stays open when the work is done.
     async fn close_workflow(&mut self) -> Result<(), TurnEnd> {
-        for item in self.workflows.end_all() {
+        for item in self.workflows.end_all().into_iter().chain(self.widgets.end_all()) {
             self.send_shown(ThreadStreamEvent::ItemDone { item }).await?;
         }
         match self.output.close_workflow() {
@@ -366,6 +370,7 @@ impl Turn {
             item: self.message.clone(),
             agent: Some(Arc::from(self.agent.id.as_str())),
             call_id: None,
+            widgets: self.generation.widgets.clone(),
             turn: self.request_sender.clone(),
             cancelled: self.cancelled.child_token(),
         }

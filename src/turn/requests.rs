@@ -74,6 +74,14 @@ impl Turn {
                 let _ = reply.send(answer);
                 return Ok(());
             }
+            TurnRequest::Widget(request) => {
+                let _ = reply.send(self.act_on_widget(request).await?);
+                return Ok(());
+            }
+            TurnRequest::RemoveItem(item) => {
+                let _ = reply.send(self.remove_item(item).await?);
+                return Ok(());
+            }
             other => self.act(other).await?,
         };
         let _ = reply.send(Ok(answer));
@@ -157,6 +165,8 @@ impl Turn {
             TurnRequest::LoadThread => Ok(json!(self.thread)),
             // Served before.
             TurnRequest::Respond
+            | TurnRequest::Widget(_)
+            | TurnRequest::RemoveItem(_)
             | TurnRequest::CallTool { .. }
             | TurnRequest::RunAgent { .. }
             | TurnRequest::Error { .. } => Ok(Value::Null),
@@ -164,7 +174,7 @@ impl Turn {
     }
 
     /// Shows a finished item of a handler, and answers with it.
-    async fn show(&mut self, item: ThreadItem) -> Result<Value, TurnEnd> {
+    pub async fn show(&mut self, item: ThreadItem) -> Result<Value, TurnEnd> {
         if let Some(event) = self.output.close_workflow() {
             self.send(event).await?;
         }

@@ -3,6 +3,7 @@
 mod kv;
 mod log;
 mod model;
+mod widget;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -64,6 +64,7 @@ fn context(user: Option<User>, thread: Option<&ThreadMetadata>) -> CallContext {
         item: None,
         agent: None,
         call_id: None,
+        widgets: Arc::default(),
         turn: mpsc::channel(1).0,
         cancelled: CancellationToken::new(),
     }

@@ -1,10 +1,14 @@
-//! What stands beside a pack's scripts: data/ and locales/.
+//! What stands beside a pack's scripts: data/, locales/ and widgets.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 
-use crate::{load_error::LoadError, plugin::PluginFiles};
+use crate::{
+    load_error::LoadError,
+    plugin::PluginFiles,
+    widget::{WidgetTemplate, Widgets},
+};
 
 /// By key, parts of a key joined by dots.
 type Texts = BTreeMap<String, String>;
@@ -16,6 +20,8 @@ pub struct Assets {
     data: BTreeMap<String, Arc<[u8]>>,
     /// By language, in lower case with `-`: `pt-br`.
     locales: BTreeMap<String, Texts>,
+    /// The pack's own.
+    pub widgets: Widgets,
 }
 
 impl Assets {
@@ -31,6 +37,16 @@ impl Assets {
                         assets.locales.entry(language).or_default().extend(texts);
                     }
                     Ok(None) => (),
+                    Err(err) => errors.push(err),
+                }
+            } else if let Some(name) = path.strip_suffix(".widget").filter(|_| is_pack)
+                && !path.starts_with("tests/")
+            {
+                let name = name.rsplit('/').next().unwrap_or(name);
+                match read_widget(&format!("{}/{path}", files.path), bytes) {
+                    Ok(widget) => {
+                        assets.widgets.0.insert(name.to_owned(), Arc::new(widget));
+                    }
                     Err(err) => errors.push(err),
                 }
             }
@@ -64,6 +80,13 @@ impl Assets {
         let text = candidates.iter().find_map(|it| self.locales.get(*it)?.get(key));
         text.map_or_else(|| key.to_owned(), |text| fill_in(text, value))
     }
+}
+
+fn read_widget(file: &str, bytes: &[u8]) -> Result<WidgetTemplate, LoadError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| {
+        LoadError::new(file, "the file is not UTF-8").remedy("save it as UTF-8 text")
+    })?;
+    WidgetTemplate::parse(file, text)
 }
 
 fn read_locale(file: &str, name: &str, bytes: &[u8]) -> Result<Option<(String, Texts)>, LoadError> {

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     assets::Assets,
-    ctx::{Call, Ctx, Identity},
+    ctx::{Call, Ctx, Identity, Streams},
     error::{Failure, Origin, explain, thrown_text},
     options::Fault,
     pool::PoolError,
@@ -143,15 +143,18 @@ impl RhaiPlugin {
             HandlerKind::Tool { parameters, .. } => {
                 parameters.admit(argument).map_err(CallError::Thrown)?
             }
-            HandlerKind::Hook(_) | HandlerKind::Route(_) => value::to_dynamic(&argument),
+            HandlerKind::Hook(_) | HandlerKind::Route(_) | HandlerKind::Action(_) => {
+                value::to_dynamic(&argument)
+            }
         };
         let ctx = Ctx::new(Call {
             plugin: self.identity.clone(),
             host: self.host.clone(),
             context,
             runtime,
+            streams: Streams::default(),
         });
-        let mut arguments = vec![argument, Dynamic::from(ctx)];
+        let mut arguments = vec![argument, Dynamic::from(ctx.clone())];
         arguments.truncate(*arity);
 
         let script = &self.scripts[handler.script];
@@ -162,6 +165,7 @@ impl RhaiPlugin {
             self.engine.ensure_data_size_within_limits(&result)?;
             Ok(value::to_json(&result))
         });
+        ctx.finish();
         match (result, failure) {
             (_, Some(failure)) => Err(failure),
             (Ok(Ok(json)), None) => Ok(json),
@@ -266,7 +270,7 @@ impl RhaiPlugin {
     fn timeout(&self, handler: HandlerId) -> Option<Duration> {
         match &self.handlers.get(handler.0)?.handler.kind {
             HandlerKind::Tool { spec, .. } => spec.timeout,
-            HandlerKind::Hook(_) | HandlerKind::Route(_) => None,
+            HandlerKind::Hook(_) | HandlerKind::Route(_) | HandlerKind::Action(_) => None,
         }
     }
 }
@@ -405,6 +409,7 @@ fn offer(handlers: &[Prepared], registered: Registered) -> Registration {
             HandlerKind::Tool { spec, .. } => registration.tools.push((spec.clone(), id)),
             HandlerKind::Hook(event) => registration.hooks.push((*event, id)),
             HandlerKind::Route(route) => registration.routes.push((route.clone(), id)),
+            HandlerKind::Action(action) => registration.actions.push((action.clone(), id)),
         }
     }
     registration

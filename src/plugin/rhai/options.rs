@@ -166,7 +166,8 @@ pub fn list(names: &[&str]) -> String {
     }
 }
 
-fn describe(value: &Dynamic) -> String {
+/// A value as an error names it.
+pub fn describe(value: &Dynamic) -> String {
     match type_name(value) {
         "integer" | "float" => format!("`{value}`"),
         name @ "array" => format!("an {name}"),

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, sync::Arc};
 
-use rhai::{Dynamic, FnPtr, FuncRegistration, Map, Module, NativeCallContext, Position};
+use rhai::{FnPtr, FuncRegistration, Map, Module, NativeCallContext, Position};
 use serde_json::{Value, json};
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::RawPermissions,
     load_error::LoadError,
-    plugin::{AgentTool, Declaration, HookEvent, Permissions, RouteSpec},
+    plugin::{ActionKind, ActionSpec, AgentTool, Declaration, HookEvent, Permissions, RouteSpec},
     tool::{Approval, ToolSpec},
 };
 
@@ -52,6 +52,7 @@ pub enum HandlerKind {
     Tool { spec: Arc<ToolSpec>, parameters: Parameters },
     Hook(HookEvent),
     Route(RouteSpec),
+    Action(ActionSpec),
 }
 
 thread_local! {
@@ -135,22 +136,18 @@ pub fn register(module: &mut Module) {
             record(&context, |loading, place| route(loading, place, method, path, options, closure))
         },
     );
+    for kind in [ActionKind::Turn, ActionKind::Sync] {
+        global(kind.function()).set_into_module(
+            module,
+            move |context: NativeCallContext<'_>, name: &str, closure: FnPtr| {
+                record(&context, |loading, place| action(loading, place, kind, name, closure))
+            },
+        );
+    }
     // Beside their siblings, for when they come.
     global("client_tool").set_into_module(module, |context: NativeCallContext<'_>, _: Map| {
         record(&context, |_, _| Err(later("client_tool")))
     });
-    global("action").set_into_module(
-        module,
-        |context: NativeCallContext<'_>, _: Dynamic, _: FnPtr| {
-            record(&context, |_, _| Err(later("action")))
-        },
-    );
-    global("sync_action").set_into_module(
-        module,
-        |context: NativeCallContext<'_>, _: Dynamic, _: FnPtr| {
-            record(&context, |_, _| Err(later("sync_action")))
-        },
-    );
 }
 
 /// Adds to what is being loaded. What is wrong is noted, so that the rest of the file is checked too.
@@ -332,6 +329,29 @@ fn on(loading: &mut Loading, place: Place, event: &str, closure: FnPtr) -> Resul
     Ok(())
 }
 
+fn action(
+    loading: &mut Loading,
+    place: Place,
+    kind: ActionKind,
+    name: &str,
+    closure: FnPtr,
+) -> Result<(), Fault> {
+    let function = kind.function();
+    if name.is_empty() {
+        return Err(Fault::new(format!("`{function}` lacks the action's type"))
+            .remedy("write the `type` that the widget's action has"));
+    }
+    let spec = ActionSpec { kind, r#type: name.to_owned() };
+    let is_same = |it: &Handler| matches!(&it.kind, HandlerKind::Action(other) if *other == spec);
+    if loading.registered.handlers.iter().any(is_same) {
+        return Err(Fault::new(format!("the {function} `{name}` is there already"))
+            .remedy("give one of the two another type, or remove it"));
+    }
+    let kind = HandlerKind::Action(spec);
+    loading.registered.handlers.push(Handler { kind, closure, place, script: loading.script });
+    Ok(())
+}
+
 fn route(
     loading: &mut Loading,
     place: Place,
@@ -404,7 +424,7 @@ fn check_new_tool(loading: &Loading, name: &str) -> Result<(), Fault> {
     }
     let tools = loading.registered.handlers.iter().filter_map(|it| match &it.kind {
         HandlerKind::Tool { spec, .. } => Some(&spec.name),
-        HandlerKind::Hook(_) | HandlerKind::Route(_) => None,
+        HandlerKind::Hook(_) | HandlerKind::Route(_) | HandlerKind::Action(_) => None,
     });
     let agents = loading.registered.agent_tools.iter().map(|it| &it.spec.name);
     if tools.chain(agents).any(|it| it == name) {

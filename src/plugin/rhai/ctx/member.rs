@@ -12,6 +12,7 @@ use super::{
     http::{Http, Response},
     kv::{Kv, KvRoot},
     thread::ThreadHandle,
+    widget::StreamHandle,
     workflow::{TaskHandle, WorkflowHandle},
 };
 
@@ -55,29 +56,32 @@ const CTX: Members = Members {
         "pick",
         "progress",
         "random",
-        "respond",
-        "say",
-        "t",
-        "task",
-        "workflow",
-    ],
-    later: &[
-        "ask",
-        "client_tool",
         "remove",
         "render",
         "replace",
-        "search",
+        "respond",
+        "say",
         "stream_widget",
+        "t",
+        "task",
         "update",
         "widget",
+        "workflow",
     ],
+    later: &["ask", "client_tool", "search"],
 };
 
 const THREAD: Members = Members {
     name: "ctx.thread",
     properties: &["allowed_image_domains", "created_at", "id", "metadata", "status", "title"],
     functions: &[],
+    later: &[],
+};
+
+const STREAM: Members = Members {
+    name: "the widget",
+    properties: &["id"],
+    functions: &["done", "remove", "update"],
     later: &[],
 };
 
@@ -144,6 +148,8 @@ fn of(object: &Dynamic) -> Option<&'static Members> {
         Some(&HTTP)
     } else if object.is::<Response>() {
         Some(&RESPONSE)
+    } else if object.is::<StreamHandle>() {
+        Some(&STREAM)
     } else if object.is::<WorkflowHandle>() {
         Some(&WORKFLOW)
     } else if object.is::<TaskHandle>() {
@@ -179,6 +185,7 @@ pub fn register(module: &mut Module) {
     object::<Kv>(module, &KV);
     object::<Http>(module, &HTTP);
     object::<Response>(module, &RESPONSE);
+    object::<StreamHandle>(module, &STREAM);
     object::<WorkflowHandle>(module, &WORKFLOW);
     object::<TaskHandle>(module, &TASK);
     object::<Date>(module, &DATE);

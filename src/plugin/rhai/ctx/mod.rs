@@ -8,6 +8,7 @@ mod say;
 mod text;
 mod thread;
 mod who;
+mod widget;
 mod workflow;
 
 use std::sync::Arc;
@@ -26,7 +27,9 @@ use crate::{
     tool::{CallContext, ToolError, TurnRequest},
 };
 
-pub use self::{http::Response, member::missing as missing_member, thread::ThreadHandle};
+pub use self::{
+    http::Response, member::missing as missing_member, thread::ThreadHandle, widget::Streams,
+};
 
 /// What a handler is called with. Clones share it, and it holds nothing that changes.
 #[derive(Clone)]
@@ -39,6 +42,8 @@ pub struct Call {
     pub context: CallContext,
     /// The runtime that does what scripts wait for.
     pub runtime: Handle,
+    /// The widgets that it has begun.
+    pub streams: Streams,
 }
 
 /// What a plugin's host functions need to know of it.
@@ -51,6 +56,11 @@ impl Ctx {
     pub fn new(call: Call) -> Self {
         Self(Arc::new(call))
     }
+
+    /// Leaves nothing open, once the handler has returned.
+    pub fn finish(&self) {
+        self.0.finish_streams();
+    }
 }
 
 pub fn register(module: &mut Module) {
@@ -58,6 +68,7 @@ pub fn register(module: &mut Module) {
     who::register(module);
     thread::register(module);
     say::register(module);
+    widget::register(module);
     workflow::register(module);
     kv::register(module);
     http::register(module);

@@ -89,12 +89,7 @@ async fn what_is_not_permitted_is_refused_with_the_remedy() {
 
 #[tokio::test]
 async fn members_of_later_versions_say_so() {
-    for body in [
-        "ctx.widget(\"card\", #{})",
-        "ctx.stream_widget(\"card\", #{}, #{})",
-        "ctx.ask([])",
-        "ctx.search(\"docs\", \"q\", #{})",
-    ] {
+    for body in ["ctx.ask([])", "ctx.search(\"docs\", \"q\", #{})"] {
         let outcome = outcome(body).await;
         assert!(outcome.ends_with("is not available in this version"), "{outcome}");
     }

@@ -137,7 +137,7 @@ async fn mistakes_are_told_with_place_and_remedy() {
         ("plugin(#{ name: \"a/b\" });".to_owned()),
         ("plugin(#{}); plugin(#{});".to_owned()),
         ("client_tool(#{ name: \"x\" });".to_owned()),
-        ("action(\"x\", |a, ctx| 1);".to_owned()),
+        ("action(\"\", |a, ctx| 1);".to_owned()),
         ("tool(#{ name: \"x\" }); on(\"y\", || 1);".to_owned()),
     ];
     let mut report = String::new();
@@ -189,7 +189,7 @@ async fn mistakes_are_told_with_place_and_remedy() {
     plugins/test.rhai:1:1: `a/b` cannot be a plugin's name (a name has 1 to 63 of the characters a-z, 0-9, `_` and `-`, and begins with a letter or digit)
     plugins/test.rhai:1:14: `plugin` is called twice (join the two maps)
     plugins/test.rhai:1:1: `client_tool` is not available in this version (remove it, or wait for a version that has it)
-    plugins/test.rhai:1:1: `action` is not available in this version (remove it, or wait for a version that has it)
+    plugins/test.rhai:1:1: `action` lacks the action's type (write the `type` that the widget's action has)
     plugins/test.rhai:1:1: `tool` lacks `description` (add `description: …` to its map)
     plugins/test.rhai:1:23: there is no event `y` (there are `thread.created`, `thread.deleted`, `message`, `tag`, `attachment`, `request`, `response`, `answer`, `feedback`, `turn.done` and `turn.failed`)
     "#);

@@ -138,6 +138,7 @@ impl Turn {
             item: Some(Arc::new(message())),
             agent: Some("assistant".into()),
             call_id: None,
+            widgets: Arc::default(),
             turn: sender,
             cancelled: CancellationToken::new(),
         };

@@ -32,7 +32,7 @@ async fn a_packs_scripts_share_functions_data_and_texts() {
             ("data/note.txt", "meow"),
             ("locales/de.toml", "hello = \"Hallo {name}\""),
             ("locales/en.json", r#"{"hello":"Hello {name}","only":{"english":"English"}}"#),
-            ("card.widget", "{}"),
+            ("card.widget", r#"{"template": ""}"#),
         ],
     );
     let plugin = load_or_panic(&pack, &host().await);
