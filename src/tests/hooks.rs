@@ -161,3 +161,18 @@ async fn what_a_hook_throws_for_the_user_is_the_users_error() {
         "{shown}"
     );
 }
+
+#[tokio::test]
+async fn a_hook_that_ends_with_showing_something_means_nothing_by_it() {
+    let hook = r#"on("message", |event, ctx| { ctx.say("One moment."); });"#;
+    let shown = check(
+        &[("plugins/hook.rhai", hook)],
+        "
+        user hi
+        text hello
+    ",
+    )
+    .await;
+    assert!(shown.contains(r#"item.done assistant_message "One moment.""#), "{shown}");
+    assert!(shown.ends_with(r#"item.done assistant_message "hello""#), "{shown}");
+}

@@ -36,6 +36,8 @@ impl Turn {
             let context = self.call_context();
             let call = plugin.call(handler, argument.clone(), context);
             match self.drive(call).await? {
+                // A handler whose last act shows something returns what it showed, and means nothing by it.
+                Ok(answer) if is_item(&answer) => (),
                 Ok(answer) => answers.push((name, answer)),
                 Err(CallError::User { message, retry }) => {
                     return Err(TurnEnd::Failed(Failure::User { message, retry }));
@@ -191,6 +193,10 @@ impl Turn {
         }
         Ok(message)
     }
+}
+
+fn is_item(answer: &Value) -> bool {
+    ["id", "thread_id", "created_at"].iter().all(|key| answer.get(key).is_some())
 }
 
 /// A hook returns a map or nothing.
