@@ -3,7 +3,7 @@
 //! Each module uses only those to its right, and a test compares every `crate::` path with this order:
 //!
 //! `cli → server → ops → turn → app → plugin → model → tool → store → prompt, widget → context →
-//! config → user, load_error → chatkit`
+//! config → user, media, load_error → chatkit`
 
 pub mod app;
 pub mod chatkit;
@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod context;
 pub mod load_error;
+pub mod media;
 pub mod model;
 pub mod ops;
 pub mod plugin;

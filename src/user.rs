@@ -16,6 +16,11 @@ impl UserKey {
         Self(format!("{method}:{}:{issuer}:{subject}", issuer.len()))
     }
 
+    /// What [`Self::as_str`] gave.
+    pub fn from_stored(key: &str) -> Self {
+        Self(key.to_owned())
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -4,6 +4,7 @@ mod files;
 mod generation;
 mod reload;
 mod running;
+mod sweep;
 
 use std::{
     path::{Path, PathBuf},
@@ -16,10 +17,10 @@ use tokio::sync::{broadcast, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::{Config, Environment},
+    config::{Config, Environment, StoreConfig},
     load_error::LoadError,
     model::Models,
-    store::Store,
+    store::{Blobs, Store},
     user::UserKey,
 };
 
@@ -105,11 +106,13 @@ impl App {
         let tasks = TaskTracker::new();
         // The store's place is in the configuration, and the generation needs a store: the
         // configuration is read first for its sake.
-        let url = match store {
-            Some(url) => url,
-            None => store_url(&project, &environment).await?,
-        };
-        let store = Store::open(&url, &tasks).await;
+        let config = store_config(&project, &environment).await?;
+        let blobs = Blobs::open(&config.attachments, &project);
+        if let Some(problem) = blobs.problem() {
+            tracing::error!("attachments are not available: {problem}");
+        }
+        let store = Store::open(store.as_ref().unwrap_or(&config.url), &tasks).await;
+        let store = store.with_blobs(blobs);
         let first = {
             let (project, environment) = (project.clone(), environment.clone());
             let (store, models) = (store.clone(), models.clone());
@@ -147,6 +150,7 @@ impl App {
         }));
         if watch {
             app.tasks.spawn(reload::watch(app.clone()));
+            app.tasks.spawn(sweep::sweep_hourly(app.clone()));
         }
         Ok(app)
     }
@@ -176,7 +180,10 @@ impl App {
     }
 }
 
-async fn store_url(project: &Path, environment: &Environment) -> Result<String, Vec<LoadError>> {
+async fn store_config(
+    project: &Path,
+    environment: &Environment,
+) -> Result<StoreConfig, Vec<LoadError>> {
     let file = project.join("kitfox.toml");
     let text = match tokio::fs::read_to_string(&file).await {
         Ok(text) => Some(text),
@@ -186,12 +193,13 @@ async fn store_url(project: &Path, environment: &Environment) -> Result<String, 
             return Err(vec![LoadError::new("kitfox.toml", message)]);
         }
     };
-    let url = Config::parse(text.as_deref(), environment, project)?.store.url;
+    let mut config = Config::parse(text.as_deref(), environment, project)?.store;
     // A path that is not absolute is meant from the project's folder, wherever we were started.
-    Ok(match url.strip_prefix("sqlite://") {
-        Some(path) if !path.is_empty() && Path::new(path).is_relative() => {
-            format!("sqlite://{}", project.join(path).display())
-        }
-        Some(_) | None => url,
-    })
+    if let Some(path) = config.url.strip_prefix("sqlite://")
+        && !path.is_empty()
+        && Path::new(path).is_relative()
+    {
+        config.url = format!("sqlite://{}", project.join(path).display());
+    }
+    Ok(config)
 }

@@ -34,7 +34,32 @@ pub struct ImageAttachment {
     pub upload_descriptor: Option<AttachmentUploadDescriptor>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread_id: Option<ThreadId>,
+    /// Empty where it is kept: it is made anew each time that it is sent.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub preview_url: String,
+}
+
+impl Attachment {
+    pub const fn id(&self) -> &AttachmentId {
+        match self {
+            Self::File(file) => &file.id,
+            Self::Image(image) => &image.id,
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        match self {
+            Self::File(file) => &file.name,
+            Self::Image(image) => &image.name,
+        }
+    }
+
+    pub fn mime_type(&self) -> &str {
+        match self {
+            Self::File(file) => &file.mime_type,
+            Self::Image(image) => &image.mime_type,
+        }
+    }
 }
 
 /// How a client uploads the bytes of an attachment.

@@ -165,10 +165,13 @@ impl Operation {
         })
     }
 
-    /// Whether it changes nothing.
+    /// Whether it changes nothing here.
     pub const fn only_reads(&self) -> bool {
         match self {
-            Self::ThreadsGetById(_) | Self::ThreadsList(_) | Self::ItemsList(_) => true,
+            Self::ThreadsGetById(_)
+            | Self::ThreadsList(_)
+            | Self::ItemsList(_)
+            | Self::InputTranscribe(_) => true,
             Self::ThreadsCreate(_)
             | Self::ThreadsAddUserMessage(_)
             | Self::ThreadsAddClientToolOutput(_)
@@ -180,8 +183,7 @@ impl Operation {
             | Self::ThreadsDelete(_)
             | Self::ItemsFeedback(_)
             | Self::AttachmentsCreate(_)
-            | Self::AttachmentsDelete(_)
-            | Self::InputTranscribe(_) => false,
+            | Self::AttachmentsDelete(_) => false,
         }
     }
 

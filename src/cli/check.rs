@@ -27,9 +27,13 @@ pub async fn run(
     let agents: Vec<_> = generation.prompts.agents().map(|it| &it.id).collect();
     let tools: Vec<_> = generation.tools.0.keys().collect();
     let plugins: Vec<_> = generation.plugins.keys().collect();
+    let mut errors = generation.errors.clone();
+    if let Some(problem) = app.store.blobs().problem() {
+        errors.push(LoadError::new("kitfox.toml", problem));
+    }
+    let ok = errors.is_empty();
+    output.problems(&errors);
     let widgets: Vec<_> = generation.widgets.0.keys().collect();
-    let ok = generation.errors.is_empty();
-    output.problems(&generation.errors);
     output.line(format!(
         "generation {}: {} agents, {} plugins, {} tools, {} widgets{}",
         generation.id,
@@ -37,7 +41,7 @@ pub async fn run(
         plugins.len(),
         tools.len(),
         widgets.len(),
-        match generation.errors.len() {
+        match errors.len() {
             0 => ", no errors".to_owned(),
             1 => ", 1 error".to_owned(),
             count => format!(", {count} errors"),
@@ -45,7 +49,7 @@ pub async fn run(
     ));
     output.value(&json!({
         "ok": ok, "generation": *generation.id, "agents": agents, "plugins": plugins, "tools": tools,
-        "widgets": widgets, "errors": generation.errors,
+        "widgets": widgets, "errors": errors,
     }));
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

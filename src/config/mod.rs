@@ -39,6 +39,8 @@ pub struct Config {
     pub plugins: PluginsConfig,
     /// Own paths of plugin routes: `/cats` → `cat-lounge`.
     pub routes: BTreeMap<String, String>,
+    /// None: speech is not transcribed.
+    pub transcribe: Option<TranscribeConfig>,
     pub limits: Limits,
 }
 
@@ -57,6 +59,8 @@ pub struct ServerConfig {
     /// Default `http://localhost:PORT`. A path has no slash at its end; a URL without a path has, as
     /// [`Url`] writes it.
     pub public_url: Url,
+    /// Whether the file says it, or it was made up.
+    pub public_url_source: PublicUrlSource,
     /// Default `["/chatkit"]`.
     pub chatkit_paths: Vec<String>,
     /// Lower case.
@@ -65,10 +69,17 @@ pub struct ServerConfig {
     pub shutdown_grace: Duration,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PublicUrlSource {
+    Written,
+    Default,
+}
+
 #[derive(Clone)]
 pub struct StoreConfig {
     /// `sqlite://kitfox.db`, relative to the project; `sqlite::memory:`.
     pub url: String,
+    /// `file://attachments`, relative to the project; `s3://…`, `gs://…`, `az://…`.
     pub attachments: String,
 }
 
@@ -124,6 +135,14 @@ pub struct ModelConfig {
     pub model: String,
     /// Default: the key.
     pub label: String,
+}
+
+/// `[transcribe]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TranscribeConfig {
+    /// A key of `providers`.
+    pub provider: String,
+    pub model: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,6 +211,16 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Rounds of model calls in one turn; default 20.
     pub rounds: usize,
+    pub attachments: AttachmentLimits,
+}
+
+/// `[limits.attachments]`, which an agent's own rules narrow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttachmentLimits {
+    /// `image/*`, `application/pdf`; lower case. Default: images, texts and PDF.
+    pub types: Vec<String>,
+    /// Of one file; default 20 MiB.
+    pub max_bytes: u64,
 }
 
 /// `[limits.plugin]`
@@ -230,6 +259,9 @@ impl Config {
         }
         if self.store.url != other.store.url {
             keys.push("store.url");
+        }
+        if self.store.attachments != other.store.attachments {
+            keys.push("store.attachments");
         }
         keys
     }
@@ -281,7 +313,19 @@ impl Default for PluginLimits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { plugin: PluginLimits::default(), body_bytes: 8 << 20, rounds: 20 }
+        Self {
+            plugin: PluginLimits::default(),
+            body_bytes: 8 << 20,
+            rounds: 20,
+            attachments: AttachmentLimits::default(),
+        }
+    }
+}
+
+impl Default for AttachmentLimits {
+    fn default() -> Self {
+        let types = ["image/*", "text/*", "application/pdf"];
+        Self { types: types.map(str::to_owned).to_vec(), max_bytes: 20 << 20 }
     }
 }
 

@@ -437,6 +437,36 @@ fn models_need_a_provider_that_is_there() {
 }
 
 #[test]
+fn transcription_needs_a_provider_that_understands_speech() {
+    let own =
+        "[providers.own]\nbase_url = 'http://localhost:1/v1'\n[models.default]\nmodel = 'm'\n";
+    let with = |transcribe: &str| errors(&format!("{own}[transcribe]\n{transcribe}"));
+    assert_eq!(with("provider = 'own'\nmodel = 'whisper'"), "no error");
+    assert_eq!(with("model = 'whisper'"), "no error");
+    assert_snapshot!(with("provider = 'own'"), @"kitfox.toml:5:1: `transcribe` has no `model` (add `model`, the name that provider `own` has for it)");
+    assert_snapshot!(with("provider = 'other'\nmodel = 'x'"), @"kitfox.toml:6:12: `transcribe.provider` names `other`, which is not configured (use `own`, or add `[providers.other]`)");
+    assert_snapshot!(with("provder = 'own'\nmodel = 'x'"), @"kitfox.toml:6:1: unknown key `transcribe.provder` (did you mean `provider`?)");
+    assert_snapshot!(errors("[transcribe]\nprovider = 'demo'\nmodel = 'x'"), @"kitfox.toml:1:1: `transcribe` names `demo`, which understands no speech (name a provider that has the path /audio/transcriptions)");
+    let config = parse_with("[transcribe]", &[("OPENAI_API_KEY", "sk-1")]);
+    let transcribe = config.transcribe.unwrap();
+    assert_eq!((&*transcribe.provider, &*transcribe.model), ("openai", "gpt-4o-mini-transcribe"));
+}
+
+#[test]
+fn limits_of_attachments_are_types_and_a_size() {
+    let limits = parse("[limits.attachments]\ntypes = ['Image/PNG', 'text/*']").limits.attachments;
+    assert_eq!(
+        (limits.types, limits.max_bytes),
+        (vec!["image/png".to_owned(), "text/*".to_owned()], 20 << 20)
+    );
+    assert_snapshot!(errors("[limits.attachments]\ntypes = ['png']\nmax_bytes = 0\nmax_size = 1"), @r"
+    kitfox.toml:2:10: `limits.attachments.types[0]` must be a type, such as `image/*` or `application/pdf`, not `png`
+    kitfox.toml:3:13: `limits.attachments.max_bytes` must be a whole number, at least 1, not `0`
+    kitfox.toml:4:1: unknown key `limits.attachments.max_size` (known here: `types`, `max_bytes`)
+    ");
+}
+
+#[test]
 fn the_key_of_openai_goes_to_openai_alone() {
     let config = parse_with(
         "[providers.openai]\nbase_url = 'http://proxy'\n[models.default]\nmodel = 'm'",

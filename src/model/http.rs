@@ -12,8 +12,9 @@ use bytes::{Bytes, BytesMut};
 use futures::stream::BoxStream;
 use jiff::fmt::rfc2822;
 use reqwest::{
-    Response,
+    RequestBuilder, Response,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+    multipart::Form,
     redirect::Policy,
 };
 use secrecy::ExposeSecret;
@@ -148,9 +149,28 @@ impl Endpoint {
 
     /// Sends `body` and gives the whole answer.
     pub async fn ask(&self, body: Bytes) -> Result<Value, ModelError> {
+        self.ask_with(|request| request.headers(self.headers.clone()).body(body.clone())).await
+    }
+
+    /// Sends a form and gives the whole answer.
+    pub async fn ask_with_form(
+        &self,
+        form: impl Fn() -> Form + Send + Sync,
+    ) -> Result<Value, ModelError> {
+        let mut headers = self.headers.clone();
+        // The form says its own.
+        headers.remove(CONTENT_TYPE);
+        self.ask_with(|request| request.headers(headers.clone()).multipart(form())).await
+    }
+
+    async fn ask_with(
+        &self,
+        fill: impl Fn(RequestBuilder) -> RequestBuilder + Send + Sync,
+    ) -> Result<Value, ModelError> {
         self.retry(|| async {
             let deadline = Instant::now() + self.first_byte_timeout;
-            let response = self.send(body.clone(), deadline).await?;
+            let request = fill(self.client.post(self.url.clone()));
+            let response = self.send(request, deadline).await?;
             let text = self.read_all(response, MAX_ANSWER_BYTES).await?;
             let Ok(answer) = serde_json::from_slice::<Value>(&text) else {
                 return Err(self.failed("the answer is no JSON"));
@@ -195,7 +215,8 @@ impl Endpoint {
     /// Sends `body` and waits for the first event.
     async fn begin<D: Decoder>(&self, body: Bytes, decoder: D) -> Result<Answer<D>, Failure> {
         let deadline = Instant::now() + self.first_byte_timeout;
-        let response = self.send(body, deadline).await?;
+        let request = self.client.post(self.url.clone()).headers(self.headers.clone()).body(body);
+        let response = self.send(request, deadline).await?;
         let mut answer = Answer {
             response,
             first_byte: Some(deadline),
@@ -216,8 +237,7 @@ impl Endpoint {
         }
     }
 
-    async fn send(&self, body: Bytes, deadline: Instant) -> Result<Response, Failure> {
-        let request = self.client.post(self.url.clone()).headers(self.headers.clone()).body(body);
+    async fn send(&self, request: RequestBuilder, deadline: Instant) -> Result<Response, Failure> {
         let response = match timeout_at(deadline, request.send()).await {
             Err(_) => return Err(self.late(self.first_byte_timeout)),
             Ok(Err(err)) => {

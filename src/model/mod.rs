@@ -12,6 +12,7 @@ mod scripted;
 mod sse;
 #[cfg(test)]
 mod tests;
+mod transcribe;
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,6 +25,7 @@ use crate::{chatkit::Annotation, prompt::Reasoning, tool::ToolSpec};
 pub use self::{
     models::{ChosenModel, Models},
     scripted::{Scripted, ScriptedFailure, ScriptedResponse, ScriptedStep},
+    transcribe::{Audio, Transcriber},
 };
 
 /// One request to a model, in the words of the Responses API.

@@ -15,7 +15,11 @@ impl Caller<'_> {
         let ItemsListParams { thread_id, order, after, .. } = params;
         match self.rows().list_items(&thread_id, limit, after.as_ref(), order).await {
             Err(crate::store::StoreError::NotFound) => Err(OpError::NotFound("thread")),
-            page => json(&page?),
+            page => {
+                let mut page = page?;
+                self.link_page(&mut page).await?;
+                json(&page)
+            }
         }
     }
 

@@ -1,10 +1,13 @@
 //! What clients can ask for. The ChatKit operation `threads.create` is `ops::threads::create`.
 
 mod actions;
+mod attachments;
 mod items;
+mod links;
 mod options;
 mod routes;
 mod threads;
+mod transcribe;
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +18,7 @@ use tracing::warn;
 
 use crate::{
     app::{App, Busy, Generation},
-    chatkit::{Operation, Request, ThreadMetadata, ThreadStreamEvent},
+    chatkit::{Attachment, Operation, Request, ThreadMetadata, ThreadStreamEvent},
     context::RequestContext,
     plugin::HookEvent,
     store::StoreError,
@@ -24,6 +27,8 @@ use crate::{
 };
 
 pub use self::{
+    attachments::{Upload, open_attachment, upload},
+    links::{LinkPurpose, Links, SignedLink, Signer},
     options::options,
     routes::{RouteBody, RouteRequest, RouteResponse, call_route, find_route},
 };
@@ -52,6 +57,8 @@ pub enum OpError {
     NotFound(&'static str),
     #[error("{0}")]
     BadRequest(String),
+    #[error("{0}")]
+    TooLarge(String),
     #[error("{0}")]
     Conflict(String),
     /// The caller may not do that, whatever it sends.
@@ -92,6 +99,7 @@ struct Caller<'a> {
     user: &'a User,
     generation: Arc<Generation>,
     context: Arc<RequestContext>,
+    links: Links,
 }
 
 /// A ChatKit request, whole.
@@ -100,9 +108,10 @@ pub async fn chatkit(
     user: User,
     request: Request,
     context: RequestContext,
+    links: Links,
 ) -> Result<Answer, OpError> {
     let generation = app.generation();
-    let caller = Caller { app, user: &user, generation, context: Arc::new(context) };
+    let caller = Caller { app, user: &user, generation, context: Arc::new(context), links };
     match request.operation {
         Operation::ThreadsCreate(params) => caller.create_thread(params.input).await,
         Operation::ThreadsAddUserMessage(params) => {
@@ -132,14 +141,26 @@ pub async fn chatkit(
         }
         Operation::ThreadsCustomAction(params) => caller.custom_action(params).await,
         Operation::ThreadsSyncCustomAction(params) => caller.sync_custom_action(params).await,
-        Operation::AttachmentsCreate(_) => {
-            Err(OpError::BadRequest("attachments are not available in this version".to_owned()))
+        Operation::AttachmentsCreate(params) => caller.create_attachment(params).await,
+        Operation::AttachmentsDelete(params) => {
+            caller.delete_attachment(&params.attachment_id).await
         }
-        Operation::AttachmentsDelete(_) => Err(OpError::NotFound("attachment")),
-        Operation::InputTranscribe(_) => {
-            Err(OpError::BadRequest("transcription is not available in this version".to_owned()))
-        }
+        Operation::InputTranscribe(params) => caller.transcribe(params).await,
     }
+}
+
+/// An attachment that comes in one piece with its name and type.
+pub async fn upload_directly(
+    app: &App,
+    user: User,
+    context: RequestContext,
+    links: Links,
+    (name, mime_type): (&str, &str),
+    upload: Upload,
+) -> Result<Attachment, OpError> {
+    let generation = app.generation();
+    let caller = Caller { app, user: &user, generation, context: Arc::new(context), links };
+    caller.upload_directly(name, mime_type, upload).await
 }
 
 impl Caller<'_> {

@@ -1,6 +1,11 @@
 use serde_json::{Map, Value, json};
 
-use crate::{app::App, context::RequestContext, ops::OpError, prompt::AttachmentRules, turn};
+use crate::{
+    app::App,
+    context::RequestContext,
+    ops::{OpError, attachments::Allowance},
+    turn,
+};
 
 /// `GET /chatkit/options`: what the page may show this user: greeting, starter prompts, agents, models,
 /// attachment limits.
@@ -42,8 +47,13 @@ pub fn options(app: &App, context: &RequestContext) -> Result<Value, OpError> {
         .into_iter()
         .map(|(id, label)| json!({ "id": id, "label": label }))
         .collect();
-    // Uploads are not served yet, whatever an agent would take.
-    let attachments = AttachmentRules::None == agent.front.attachments;
+    let allowance = Allowance::of(agent, &generation.config.limits.attachments);
+    let attachments = match allowance.filter(|_| app.store.blobs().problem().is_none()) {
+        None => json!({ "enabled": false }),
+        Some(it) => json!({
+            "enabled": true, "accept": it.types, "max_size": it.max_bytes, "max_count": it.max_count,
+        }),
+    };
     Ok(json!({
         "project": generation.config.project.name,
         "agent": { "id": agent.id, "name": agent.front.name },
@@ -51,6 +61,7 @@ pub fn options(app: &App, context: &RequestContext) -> Result<Value, OpError> {
         "prompts": prompts,
         "agents": agents,
         "models": models,
-        "attachments": { "enabled": false, "refused_by_agent": attachments },
+        "attachments": attachments,
+        "transcribe": generation.host.transcriber.is_some(),
     }))
 }

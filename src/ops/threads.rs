@@ -10,10 +10,13 @@ use crate::{
         UserMessageContent, UserMessageInput, UserMessageItem, now,
     },
     context::{Page, RequestContext},
-    ops::{Answer, Caller, DEFAULT_PAGE, EventStream, OpError, PATIENCE, json, page_size},
+    ops::{
+        Answer, Caller, DEFAULT_PAGE, EventStream, OpError, PATIENCE, attachments::to_item, json,
+        page_size,
+    },
     plugin::HookEvent,
     prompt::Agent,
-    store::{Record, StoreError},
+    store::{Record, StoreError, StoredAttachment},
     turn::{self, Cause},
 };
 
@@ -22,15 +25,16 @@ const TITLE_LENGTH: usize = 500;
 
 impl Caller<'_> {
     pub async fn create_thread(&self, input: UserMessageInput) -> Result<Answer, OpError> {
-        let agent = self.prepare(&input)?;
+        let (agent, attachments) = self.prepare(&input).await?;
         let thread = ThreadMetadata::new();
-        let message = user_message(&thread.id, input);
+        let message = user_message(&thread.id, input, &attachments);
         let guard = self.begin_turn(&thread.id).await?;
         let record = Record::Item(ThreadItem::UserMessage(message.clone()));
+        let shown = self.link(&message).await?;
         self.rows().add_thread(&thread, &[record]).await?;
         let opening = vec![
             ThreadStreamEvent::ThreadCreated { thread: Thread::new(&thread, Listed::empty()) },
-            ThreadStreamEvent::ItemDone { item: ThreadItem::UserMessage(message.clone()) },
+            ThreadStreamEvent::ItemDone { item: ThreadItem::UserMessage(shown) },
         ];
         let cause = Cause::NewThread(message.clone());
         self.start_turn(agent, thread, guard, cause, Some(message), opening).await
@@ -43,14 +47,15 @@ impl Caller<'_> {
     ) -> Result<Answer, OpError> {
         // Whose it is comes first: a stranger must not learn whether it is busy.
         self.load_thread(&thread_id).await?;
-        let agent = self.prepare(&input)?;
+        let (agent, attachments) = self.prepare(&input).await?;
         let guard = self.begin_turn(&thread_id).await?;
         let thread = self.load_thread(&thread_id).await?;
         check_open(&thread)?;
-        let message = user_message(&thread.id, input);
+        let message = user_message(&thread.id, input, &attachments);
         let record = Record::Item(ThreadItem::UserMessage(message.clone()));
+        let shown = self.link(&message).await?;
         self.rows().add_records(&thread.id, &[record], None).await?;
-        let item = ThreadItem::UserMessage(message.clone());
+        let item = ThreadItem::UserMessage(shown);
         let opening = vec![ThreadStreamEvent::ItemDone { item }];
         let cause = Cause::Message(message.clone());
         self.start_turn(agent, thread, guard, cause, Some(message), opening).await
@@ -81,7 +86,8 @@ impl Caller<'_> {
     pub async fn get_thread(&self, thread_id: &ThreadId) -> Result<Answer, OpError> {
         let rows = self.rows();
         let page = rows.load_thread_with_items(thread_id, DEFAULT_PAGE, Order::Asc).await;
-        let (thread, items) = page.map_err(unknown_thread)?;
+        let (thread, mut items) = page.map_err(unknown_thread)?;
+        self.link_page(&mut items).await?;
         json(&Thread::new(&thread, items))
     }
 
@@ -112,7 +118,8 @@ impl Caller<'_> {
     /// Deletes a thread; a turn that runs on it ends.
     pub async fn delete_thread(&self, thread_id: &ThreadId) -> Result<Answer, OpError> {
         let thread = self.load_thread(thread_id).await?;
-        self.rows().delete_thread(thread_id).await?;
+        let blobs = self.rows().delete_thread(thread_id).await?;
+        self.delete_blobs(blobs);
         self.app.running.cancel(thread_id, PATIENCE).await;
         self.run_hooks(HookEvent::ThreadDeleted, value!({ "thread": thread }), None).await;
         Ok(Answer::Json(b"{}".to_vec()))
@@ -127,24 +134,23 @@ impl Caller<'_> {
     }
 
     /// Checks what can be checked of a message before anything is stored.
-    fn prepare(&self, input: &UserMessageInput) -> Result<Arc<Agent>, OpError> {
-        if !input.attachments.is_empty() {
-            return Err(OpError::BadRequest(
-                "`params.input.attachments`: attachments are not available in this version"
-                    .to_owned(),
-            ));
-        }
+    async fn prepare(
+        &self,
+        input: &UserMessageInput,
+    ) -> Result<(Arc<Agent>, Vec<StoredAttachment>), OpError> {
         let is_text = |part: &UserMessageContent| match part {
             UserMessageContent::InputText { text } => !text.is_empty(),
             UserMessageContent::InputTag(_) => true,
         };
-        if !input.content.iter().any(is_text) {
+        if input.attachments.is_empty() && !input.content.iter().any(is_text) {
             return Err(OpError::BadRequest(
                 "`params.input.content`: the message is empty".to_owned(),
             ));
         }
         self.check_model(input.inference_options.model.as_deref())?;
-        self.choose_agent(input.inference_options.tool_choice.as_ref())
+        let agent = self.choose_agent(input.inference_options.tool_choice.as_ref())?;
+        let attachments = self.load_attachments(&input.attachments, &agent).await?;
+        Ok((agent, attachments))
     }
 
     fn check_model(&self, model: Option<&str>) -> Result<(), OpError> {
@@ -256,13 +262,18 @@ fn unknown_thread(err: StoreError) -> OpError {
     }
 }
 
-fn user_message(thread: &ThreadId, input: UserMessageInput) -> UserMessageItem {
+fn user_message(
+    thread: &ThreadId,
+    input: UserMessageInput,
+    attachments: &[StoredAttachment],
+) -> UserMessageItem {
+    let attachments = attachments.iter().map(|it| to_item(it, Some(thread.clone())));
     UserMessageItem {
         id: ItemId::generate(ItemKind::Message),
         thread_id: thread.clone(),
         created_at: now(),
         content: input.content,
-        attachments: Vec::new(),
+        attachments: attachments.collect(),
         quoted_text: input.quoted_text,
         inference_options: input.inference_options,
     }

@@ -13,7 +13,7 @@ use crate::chatkit::{
 };
 
 use super::{
-    Server,
+    Server, attachments,
     chatkit::{EventFormat, receive, respond},
     error::ApiError,
 };
@@ -31,8 +31,10 @@ struct Question {
 /// `POST /assistant/chatkit`
 pub async fn answer(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
     let format = find_format(request.uri().query().unwrap_or_default())?;
+    let chat = server.app.generation().config.server.chatkit_paths.first().cloned();
+    let links = attachments::links(&server, &request, &chat.unwrap_or_default());
     let (headers, body, caller) = receive(&server, request).await?;
-    respond(&server, &headers, caller, parse(&body)?, format).await
+    respond(&server, &headers, caller, parse(&body)?, links, format).await
 }
 
 fn find_format(query: &str) -> Result<EventFormat, ApiError> {

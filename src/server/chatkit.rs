@@ -14,11 +14,11 @@ use tracing::Instrument;
 
 use crate::{
     chatkit::{self, ThreadStreamEvent},
-    ops::{self, Answer},
+    ops::{self, Answer, Links},
 };
 
 use super::{
-    Server,
+    Server, attachments,
     auth::{self, Caller, NewSession},
     body, context,
     error::ApiError,
@@ -40,9 +40,10 @@ pub async fn answer(server: &Server, request: Request) -> Result<Response, ApiEr
     if request.method() != Method::POST {
         return Err(ApiError::method_not_allowed("POST"));
     }
+    let links = attachments::links(server, &request, request.uri().path());
     let (headers, body, caller) = receive(server, request).await?;
     let request = chatkit::Request::parse(&body)?;
-    respond(server, &headers, caller, request, EventFormat::ChatKit).await
+    respond(server, &headers, caller, request, links, EventFormat::ChatKit).await
 }
 
 /// `GET /chatkit/options`: what the page may show this user.
@@ -76,15 +77,17 @@ pub async fn respond(
     headers: &HeaderMap,
     caller: Caller,
     request: chatkit::Request,
+    links: Links,
     format: EventFormat,
 ) -> Result<Response, ApiError> {
     let context = context::gather(server, headers, Some(&caller), &request.metadata);
     let answer = if request.operation.only_reads() {
-        ops::chatkit(&server.app, caller.user, request, context).await?
+        ops::chatkit(&server.app, caller.user, request, context, links).await?
     } else {
         let app = server.app.clone();
         // A task of its own, because a message counts even if its sender leaves before it is stored.
-        let operation = async move { ops::chatkit(&app, caller.user, request, context).await };
+        let operation =
+            async move { ops::chatkit(&app, caller.user, request, context, links).await };
         match server.app.tasks.spawn(operation.in_current_span()).await {
             Ok(answer) => answer?,
             Err(err) => return Err(ApiError::failed(err)),

@@ -61,6 +61,11 @@ impl ApiError {
         Self { header: Some(("connection", "close")), ..Self::new(status, message) }
     }
 
+    /// The same, where the rest of the body may not have been read.
+    pub fn closing(self) -> Self {
+        Self { header: self.header.or(Some(("connection", "close"))), ..self }
+    }
+
     /// Nothing was done: the client may try again soon.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self {
@@ -129,6 +134,7 @@ impl From<OpError> for ApiError {
         match err {
             OpError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, err.to_string()),
             OpError::BadRequest(message) => Self::bad_request(message),
+            OpError::TooLarge(message) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, message),
             OpError::Conflict(message) => Self::new(StatusCode::CONFLICT, message),
             OpError::Forbidden(message) => Self::forbidden(message),
             OpError::Unavailable(message) => Self::unavailable(message),

@@ -121,7 +121,7 @@ pub fn preflight(request: &request::Parts) -> Option<Response> {
 }
 
 /// The name that the client used for this server. Only HTTP/1.0 knows requests without one.
-fn find_host(
+pub fn find_host(
     uri: &Uri,
     headers: &HeaderMap,
     version: Version,
@@ -218,6 +218,7 @@ mod tests {
             chatkit_paths: vec!["/chatkit".to_owned()],
             visible_headers: Vec::new(),
             shutdown_grace: Duration::ZERO,
+            public_url_source: crate::config::PublicUrlSource::Written,
         }
     }
 

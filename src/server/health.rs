@@ -29,6 +29,11 @@ pub async fn ready(State(server): State<Server>) -> Response {
         Ok(Err(err)) => reasons.push(err.to_string()),
         Err(_) => reasons.push("the store does not answer".to_owned()),
     }
+    match tokio::time::timeout(PATIENCE, server.app.store.blobs().check()).await {
+        Ok(Ok(())) => (),
+        Ok(Err(reason)) => reasons.push(reason),
+        Err(_) => reasons.push("the place of attachments does not answer".to_owned()),
+    }
     answer(&reasons)
 }
 

@@ -2,6 +2,7 @@
 
 mod api;
 mod assistant;
+mod attachments;
 mod auth;
 mod body;
 mod chatkit;
@@ -88,6 +89,10 @@ async fn configured(State(server): State<Server>, request: Request) -> Result<Re
     {
         Span::current().record("route", "chatkit/options");
         return chatkit::options(&server, request).await;
+    }
+    if let Some((chat, target)) = attachments::find(chatkit_paths, path) {
+        Span::current().record("route", "chatkit/attachments");
+        return attachments::answer(&server, chat, target, request).await;
     }
     let built_in = BUILT_IN.iter().copied().chain(chatkit_paths.iter().map(String::as_str));
     if built_in.into_iter().any(|it| routes::is_below(path, it)) {

@@ -5,7 +5,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use sqlx::{Connection, Row as _, SqliteConnection, sqlite::SqliteRow};
 
-use super::{Record, StoreError, UserStore, list, list::PageQuery, sqlite::BEGIN, threads};
+use super::{
+    Record, StoreError, UserStore, attachments, list, list::PageQuery, sqlite::BEGIN, threads,
+};
 use crate::chatkit::{
     FeedbackKind, ItemId, Order, Page, ThreadId, ThreadItem, ThreadMetadata, UserMessageItem, now,
 };
@@ -87,7 +89,8 @@ pub const LOAD_HISTORY: &str = "
 
 impl UserStore<'_> {
     /// Adds records at the end of the thread. One that exists already (a checkpoint) is replaced
-    /// where it stands and counts as finished. `generation` made them, if a generation did.
+    /// where it stands and counts as finished. `generation` made them, if a generation did. Their attachments
+    /// belong to the thread from then on.
     pub async fn add_records(
         &self,
         thread: &ThreadId,
@@ -96,7 +99,9 @@ impl UserStore<'_> {
     ) -> Result<(), StoreError> {
         let database = self.store.database()?;
         let mut connection = database.writer().await?;
-        if let [record] = records {
+        if let [record] = records
+            && attachments::of_records(records).next().is_none()
+        {
             // One statement is a transaction by itself.
             let owner = self.user.as_str();
             return add(&mut connection, owner, thread, record.try_into()?, generation).await;
@@ -106,6 +111,7 @@ impl UserStore<'_> {
             add(&mut transaction, self.user.as_str(), thread, record.try_into()?, generation)
                 .await?;
         }
+        attachments::claim(&mut transaction, self.user.as_str(), thread, records).await?;
         transaction.commit().await?;
         Ok(())
     }

@@ -1,7 +1,9 @@
-//! What lasts: threads, items, feedback, and what plugins keep. Every query is here.
+//! What lasts: threads, items, feedback, attachments, and what plugins keep. Every query is here.
 //!
 //! A user's rows are reachable only through [`Store::of`]: forgetting the owner does not compile.
 
+mod attachments;
+mod blobs;
 mod items;
 mod kv;
 mod list;
@@ -18,6 +20,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
@@ -26,13 +29,18 @@ use crate::{
     user::UserKey,
 };
 
-pub use self::kv::{KvScope, KvStore};
 use self::sqlite::{Database, DatabaseUrl};
+pub use self::{
+    attachments::StoredAttachment,
+    blobs::{BlobReader, BlobWriter, Blobs},
+    kv::{KvScope, KvStore},
+};
 
 /// The database. Clones share it.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    blobs: Blobs,
 }
 
 /// The rows of one user.
@@ -117,7 +125,19 @@ impl Store {
     }
 
     fn new(state: State) -> Self {
-        Self { inner: Arc::new(Inner { state: RwLock::new(state) }) }
+        let inner = Inner { state: RwLock::new(state), attachment_secret: OnceCell::new() };
+        Self { inner: Arc::new(inner), blobs: Blobs::none() }
+    }
+
+    /// The same, with a place for the bytes of attachments.
+    #[must_use]
+    pub fn with_blobs(self, blobs: Blobs) -> Self {
+        Self { blobs, ..self }
+    }
+
+    /// The bytes of attachments.
+    pub const fn blobs(&self) -> &Blobs {
+        &self.blobs
     }
 
     /// Why it cannot be used, if so.
@@ -165,6 +185,7 @@ impl From<serde_json::Error> for StoreError {
 
 struct Inner {
     state: RwLock<State>,
+    attachment_secret: OnceCell<[u8; 32]>,
 }
 
 enum State {

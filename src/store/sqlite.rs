@@ -56,11 +56,14 @@ pub enum DatabaseUrl {
 /// another process writes.
 pub const BEGIN: &str = "begin immediate";
 
-const MIGRATIONS: &[(i64, &str, &str)] = &[(
-    1,
-    "threads, items, kv, secrets",
-    include_str!("../../migrations/sqlite/0001_threads_items_kv_secrets.sql"),
-)];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (
+        1,
+        "threads, items, kv, secrets",
+        include_str!("../../migrations/sqlite/0001_threads_items_kv_secrets.sql"),
+    ),
+    (2, "attachments", include_str!("../../migrations/sqlite/0002_attachments.sql")),
+];
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 

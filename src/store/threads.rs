@@ -3,7 +3,9 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value};
 use sqlx::{Connection, Row, SqliteConnection};
 
-use super::{Record, StoreError, UserStore, items, list, list::PageQuery, sqlite::BEGIN};
+use super::{
+    Record, StoreError, UserStore, attachments, items, list, list::PageQuery, sqlite::BEGIN,
+};
 use crate::chatkit::{Order, Page, ThreadId, ThreadMetadata};
 
 // As for the limit of `LIST_ITEMS`.
@@ -35,14 +37,17 @@ const ADD_WITH_RECORD: &str = "
     commit";
 
 impl UserStore<'_> {
-    /// Adds a thread and its first records in one transaction.
+    /// Adds a thread and its first records in one transaction. [`StoreError::NotFound`] where they use an
+    /// attachment that cannot be used.
     pub async fn add_thread(
         &self,
         thread: &ThreadMetadata,
         records: &[Record],
     ) -> Result<(), StoreError> {
         let database = self.store.database()?;
-        if let [record] = records {
+        if let [record] = records
+            && attachments::of_records(records).next().is_none()
+        {
             let row = items::Row::try_from(record)?;
             let insert = sqlx::query(ADD_WITH_RECORD)
                 .bind(thread.id.as_str())
@@ -68,6 +73,7 @@ impl UserStore<'_> {
             items::add(&mut transaction, self.user.as_str(), &thread.id, record.try_into()?, None)
                 .await?;
         }
+        attachments::claim(&mut transaction, self.user.as_str(), &thread.id, records).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -130,15 +136,22 @@ impl UserStore<'_> {
         list::page(&row, after, limit, |thread: &ThreadMetadata| Ok(thread.id.to_string()))
     }
 
-    /// Deletes the thread with all that belongs to it (`kv.thread` too).
-    pub async fn delete_thread(&self, thread: &ThreadId) -> Result<(), StoreError> {
+    /// Deletes the thread with all that belongs to it (`kv.thread` and attachments too). Returns the keys of the
+    /// attachments' bytes, which are left to the caller.
+    pub async fn delete_thread(&self, thread: &ThreadId) -> Result<Vec<String>, StoreError> {
         let database = self.store.database()?;
+        let mut connection = database.writer().await?;
+        let mut transaction = connection.begin_with(BEGIN).await?;
+        let owner = self.user.as_str();
+        let blobs = attachments::blobs_of_thread(&mut transaction, owner, thread).await?;
         let done = sqlx::query("delete from threads where id = $1 and owner = $2")
             .bind(thread.as_str())
-            .bind(self.user.as_str())
-            .execute(&mut *database.writer().await?)
+            .bind(owner)
+            .execute(&mut *transaction)
             .await?;
-        found(done.rows_affected())
+        found(done.rows_affected())?;
+        transaction.commit().await?;
+        Ok(blobs)
     }
 
     /// The page context that a turn of the thread was given last, an empty map if none ever was.

@@ -1,6 +1,7 @@
 //! What a user of Kitfox could notice, and the rules of this code base.
 
 mod actions;
+mod attachments;
 mod calls;
 mod chatkit;
 mod harness;
@@ -12,5 +13,6 @@ mod reload;
 mod repository;
 mod routes;
 mod tools;
+mod transcribe;
 mod turns;
 mod widgets;

@@ -69,7 +69,7 @@ async fn what_is_refused_says_why_and_stores_nothing() {
         ("threads.list", json!({ "limit": -1 })),
         ("threads.list", json!({ "after": "thr_0" })),
         ("threads.explode", json!({})),
-        ("attachments.create", json!({ "name": "a", "size": 1, "mime_type": "text/plain" })),
+        ("attachments.create", json!({ "name": "a", "size": 0, "mime_type": "text/plain" })),
         ("input.transcribe", json!({ "audio_base64": "", "mime_type": "audio/webm" })),
     ];
     let mut texts = String::new();
@@ -81,12 +81,12 @@ async fn what_is_refused_says_why_and_stores_nothing() {
     assert_snapshot!(texts, @r"
     threads.create 400: `params.input.content`: the message is empty
     threads.create 400: `params.input.inference_options.model`: there is no model `gpt-99`: choose one of `default`
-    threads.create 400: `params.input.attachments`: attachments are not available in this version
+    threads.create 404: attachment not found
     threads.list 400: `params.limit`: -1 is less than 0
     threads.list 400: `params.after`: is not a cursor of this list: begin again without it
     threads.explode 400: there is no operation `threads.explode`: did you mean `threads.delete`?
-    attachments.create 400: attachments are not available in this version
-    input.transcribe 400: transcription is not available in this version
+    attachments.create 400: `params.size`: the file is empty
+    input.transcribe 400: speech is not transcribed here: add `[transcribe]` with `provider` and `model` to kitfox.toml
     ");
     let (_, list) = server.call("ada", "threads.list", json!({})).await;
     assert_eq!(list, json!({ "data": [], "has_more": false }));

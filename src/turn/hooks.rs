@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 use tracing::warn;
 
@@ -7,7 +9,7 @@ use crate::{
         NoticeLevel, ThreadItem, ThreadStreamEvent, UserMessageItem, now,
     },
     model::ModelRequest,
-    plugin::{CallError, HookEvent},
+    plugin::{CallError, HandlerId, HookEvent, Plugin},
     store::{MessageNote, Record},
     turn::{
         Failure, Turn, TurnEnd,
@@ -33,23 +35,49 @@ impl Turn {
         let mut answers = Vec::new();
         for (plugin, handler) in self.generation.hooks(event) {
             let name = plugin.manifest().name.clone();
-            let context = self.call_context();
-            let call = plugin.call(handler, argument.clone(), context);
-            match self.drive(call).await? {
-                // A handler whose last act shows something returns what it showed, and means nothing by it.
-                Ok(answer) if is_item(&answer) => (),
-                Ok(answer) => answers.push((name, answer)),
-                Err(CallError::User { message, retry }) => {
-                    return Err(TurnEnd::Failed(Failure::User { message, retry }));
-                }
-                Err(CallError::Ended) => return Err(TurnEnd::Ended),
-                Err(CallError::Cancelled) => return Err(TurnEnd::Cancelled),
-                Err(err @ (CallError::Thrown(_) | CallError::Limit(_))) => {
-                    return Err(author(format!("a hook of plugin `{name}`: {err}")));
-                }
-            }
+            answers.push((name, self.run_hook(plugin, handler, argument.clone()).await?));
         }
         Ok(answers)
+    }
+
+    /// Asks the handlers of `event` one after the other until one returns something, and gives that with the
+    /// name of its plugin.
+    pub async fn ask_hooks(
+        &mut self,
+        event: HookEvent,
+        argument: &Value,
+    ) -> Result<Option<(String, Value)>, TurnEnd> {
+        for (plugin, handler) in self.generation.hooks(event) {
+            let name = plugin.manifest().name.clone();
+            let answer = self.run_hook(plugin, handler, argument.clone()).await?;
+            if !answer.is_null() {
+                return Ok(Some((name, answer)));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn run_hook(
+        &mut self,
+        plugin: Arc<dyn Plugin>,
+        handler: HandlerId,
+        argument: Value,
+    ) -> Result<Value, TurnEnd> {
+        let name = plugin.manifest().name.clone();
+        let call = plugin.call(handler, argument, self.call_context());
+        match self.drive(call).await? {
+            // A handler whose last act shows something returns what it showed, and means nothing by it.
+            Ok(answer) if is_item(&answer) => Ok(Value::Null),
+            Ok(answer) => Ok(answer),
+            Err(CallError::User { message, retry }) => {
+                Err(TurnEnd::Failed(Failure::User { message, retry }))
+            }
+            Err(CallError::Ended) => Err(TurnEnd::Ended),
+            Err(CallError::Cancelled) => Err(TurnEnd::Cancelled),
+            Err(err @ (CallError::Thrown(_) | CallError::Limit(_))) => {
+                Err(author(format!("a hook of plugin `{name}`: {err}")))
+            }
+        }
     }
 
     /// `message`: may reject the user's message, change what the model sees of it, and add to it.
@@ -130,6 +158,8 @@ impl Turn {
         if self.generation.hooks(HookEvent::Request).is_empty() {
             return Ok(request);
         }
+        // Scripts take no strings as long as files are.
+        let files = input::take_files(&mut request.input);
         let tools: Vec<&str> = request.tools.iter().map(|it| it.name.as_str()).collect();
         let event = json!({
             "instructions": request.instructions,
@@ -163,6 +193,7 @@ impl Turn {
                 }
             }
         }
+        input::put_back_files(&mut request.input, &files);
         Ok(request)
     }
 
@@ -221,6 +252,6 @@ fn hidden(thread: &crate::chatkit::ThreadId, content: Value) -> Record {
     }))
 }
 
-fn author(message: String) -> TurnEnd {
+pub fn author(message: String) -> TurnEnd {
     TurnEnd::Failed(Failure::Author(message))
 }

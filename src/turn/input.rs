@@ -4,11 +4,12 @@ use serde_json::{Value, json};
 
 use crate::{
     chatkit::{
-        AssistantMessageItem, ClientToolCallItem, ClientToolCallStatus, ItemId, StructuredInput,
-        StructuredInputItem, StructuredInputStatus, Tag, Task, ThreadItem, UserMessageContent,
-        UserMessageItem,
+        AssistantMessageItem, AttachmentId, ClientToolCallItem, ClientToolCallStatus, ItemId,
+        StructuredInput, StructuredInputItem, StructuredInputStatus, Tag, Task, ThreadItem,
+        UserMessageContent, UserMessageItem,
     },
     model::{InputContent, InputItem, Role},
+    prompt::HistoryForm,
     store::{MessageNote, Record, ToolCallRecord},
 };
 
@@ -18,6 +19,8 @@ pub struct Transcript {
     pub entries: Vec<Entry>,
     /// What hooks made of tags and messages.
     pub tags: BTreeMap<(ItemId, String), String>,
+    /// What the model is shown of attachments.
+    pub attachments: BTreeMap<AttachmentId, Vec<InputContent>>,
 }
 
 pub enum Entry {
@@ -34,14 +37,20 @@ pub enum Form {
     CurrentTurn,
 }
 
+impl Form {
+    pub const fn of(history: HistoryForm) -> Self {
+        match history {
+            HistoryForm::Items => Self::Items,
+            HistoryForm::Transcript => Self::CurrentTurn,
+        }
+    }
+}
+
 impl Transcript {
     /// The model's input. Texts and order are those of the reference's `ThreadItemConverter`.
     pub fn input(&self, form: Form) -> Vec<InputItem> {
         let notes = self.notes();
-        let entries = match form {
-            Form::Items => &self.entries[..],
-            Form::CurrentTurn => &self.entries[self.begin_of_turn()..],
-        };
+        let entries = self.shown(form);
         // The message that is answered: what the user quoted matters until the answer is whole.
         let last = entries.iter().rposition(is_user_message);
         let mut input = Vec::with_capacity(entries.len());
@@ -79,7 +88,10 @@ impl Transcript {
                         continue;
                     }
                     let text = note.and_then(|note| note.text.clone());
-                    lines.push(format!("User: {}", text.unwrap_or_else(|| message.text())));
+                    let text = text.unwrap_or_else(|| message.text());
+                    let files: Vec<String> =
+                        message.attachments.iter().map(|it| format!(" [{}]", it.name())).collect();
+                    lines.push(format!("User: {text}{}", files.concat()));
                 }
                 ThreadItem::AssistantMessage(message) => {
                     lines.push(format!("Assistant: {}", message.text()));
@@ -131,6 +143,29 @@ impl Transcript {
             }
         }
         tags
+    }
+
+    /// The messages with attachments that the model will see, the newest first.
+    pub fn messages_with_attachments(&self, form: Form) -> Vec<UserMessageItem> {
+        let notes = self.notes();
+        let mut messages = Vec::new();
+        for entry in self.shown(form).iter().rev() {
+            let Entry::Record(Record::Item(ThreadItem::UserMessage(message))) = entry else {
+                continue;
+            };
+            let is_rejected = notes.get(&message.id).is_some_and(|note| note.rejected);
+            if !message.attachments.is_empty() && !is_rejected {
+                messages.push(message.clone());
+            }
+        }
+        messages
+    }
+
+    fn shown(&self, form: Form) -> &[Entry] {
+        match form {
+            Form::Items => &self.entries,
+            Form::CurrentTurn => &self.entries[self.begin_of_turn()..],
+        }
     }
 
     fn begin_of_turn(&self) -> usize {
@@ -201,7 +236,12 @@ impl Transcript {
             return;
         }
         let text = note.and_then(|note| note.text.clone()).unwrap_or_else(|| message.text());
-        input.push(user(text));
+        let shown = message.attachments.iter().filter_map(|it| self.attachments.get(it.id()));
+        let mut content: Vec<InputContent> = shown.flatten().cloned().collect();
+        if content.is_empty() || !text.is_empty() {
+            content.insert(0, InputContent::Text(text));
+        }
+        input.push(InputItem::Message { role: Role::User, content });
         if let Some(quoted) = message.quoted_text.as_ref().filter(|_| is_last) {
             input.push(user(format!("The user is referring to this in particular: \n{quoted}")));
         }
@@ -362,6 +402,43 @@ fn is_user_message(entry: &Entry) -> bool {
     matches!(entry, Entry::Record(Record::Item(ThreadItem::UserMessage(_))))
 }
 
+/// Takes long `data:` URLs out of the input, and leaves short ones in their place.
+pub fn take_files(input: &mut [InputItem]) -> Vec<String> {
+    let mut files = Vec::new();
+    for data in data_urls(input).filter(|it| it.len() > LONG_DATA && it.starts_with("data:")) {
+        let place = place_of_file(files.len());
+        files.push(std::mem::replace(data, place));
+    }
+    files
+}
+
+/// Puts them back, wherever their places are now.
+pub fn put_back_files(input: &mut [InputItem], files: &[String]) {
+    for data in data_urls(input) {
+        if let Some(at) = (0..files.len()).find(|at| *data == place_of_file(*at)) {
+            data.clone_from(&files[at]);
+        }
+    }
+}
+
+const LONG_DATA: usize = 4096;
+
+fn place_of_file(index: usize) -> String {
+    format!("data:,file-{index}")
+}
+
+fn data_urls(input: &mut [InputItem]) -> impl Iterator<Item = &mut String> {
+    let parts = input.iter_mut().flat_map(|item| match item {
+        InputItem::Message { content, .. } => &mut content[..],
+        InputItem::FunctionCallOutput { output, .. } => &mut output[..],
+        InputItem::FunctionCall { .. } | InputItem::Raw(_) => &mut [],
+    });
+    parts.filter_map(|part| match part {
+        InputContent::Image { url: data } | InputContent::File { data, .. } => Some(data),
+        InputContent::Text(_) => None,
+    })
+}
+
 /// Model input as the hooks of `request` see it: the Responses API's form.
 pub fn to_json(input: &[InputItem]) -> Value {
     let content = |parts: &[InputContent]| -> Value {
@@ -438,7 +515,8 @@ fn item_from_json(item: &Value) -> Result<InputItem, String> {
     }
 }
 
-fn content_from_json(content: &Value) -> Result<Vec<InputContent>, String> {
+/// Reads a text or an array of parts. Fails with what is wrong with it.
+pub fn content_from_json(content: &Value) -> Result<Vec<InputContent>, String> {
     let parts = match content {
         Value::String(text) => return Ok(vec![InputContent::Text(text.clone())]),
         Value::Array(parts) => parts,

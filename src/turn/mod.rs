@@ -5,6 +5,7 @@
 //! and hooks want of it arrives as requests on a channel, served between the steps.
 
 mod agent;
+mod attachments;
 mod calls;
 mod detached;
 mod end;
@@ -267,6 +268,7 @@ impl Turn {
             Cause::Continue => Box::pin(self.load_transcript()).await?,
         }
         Box::pin(self.explain_tags()).await?;
+        Box::pin(self.show_attachments()).await?;
         self.answer().await
     }
 

@@ -6,7 +6,6 @@ use tracing::warn;
 use crate::{
     chatkit::{ThreadItem, ThreadStreamEvent},
     model::{ChosenModel, ModelError, ModelEvent, ModelRequest, ToolCall},
-    prompt::HistoryForm,
     turn::{
         READY_EVENTS, SHORTENINGS, Turn,
         end::{Failure, TurnEnd},
@@ -129,10 +128,7 @@ impl Turn {
         round: usize,
     ) -> Result<ModelRequest, TurnEnd> {
         let front = &self.agent.front;
-        let form = match front.history.form {
-            HistoryForm::Items => Form::Items,
-            HistoryForm::Transcript => Form::CurrentTurn,
-        };
+        let form = Form::of(front.history.form);
         let tools = tools(&self.generation, &self.agent);
         let instructions = self.instructions(&tools)?;
         let request = ModelRequest {

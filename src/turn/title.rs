@@ -4,7 +4,7 @@ use futures::future::BoxFuture;
 use tracing::{info, warn};
 
 use crate::{
-    chatkit::{ThreadId, ThreadMetadata, UserMessageItem},
+    chatkit::{Attachment, ThreadId, ThreadMetadata, UserMessageItem},
     model::{InputContent, InputItem, ModelRequest, Role, complete},
     prompt::Titles,
     store::{StoreError, UserStore},
@@ -40,7 +40,11 @@ impl Turn {
             Some(key) => self.generation.models.choose(Some(key)).ok()?,
             None => self.model.as_ref().ok()?.clone(),
         };
-        let text: String = message.text().chars().take(MESSAGE_LENGTH).collect();
+        let mut text: String = message.text().chars().take(MESSAGE_LENGTH).collect();
+        if text.trim().is_empty() {
+            let names: Vec<&str> = message.attachments.iter().map(Attachment::name).collect();
+            text = names.join(", ");
+        }
         if text.trim().is_empty() {
             return None;
         }

@@ -9,23 +9,23 @@ use secrecy::SecretString;
 
 use crate::{
     config::{
-        AgentsConfig, AuthConfig, AuthMode, Config, Environment, Limits, PluginConfig,
-        PluginLimits, PluginsConfig, ProjectConfig, PromptsConfig, RawPermissions, StoreConfig,
-        Trust,
+        AgentsConfig, AttachmentLimits, AuthConfig, AuthMode, Config, Environment, Limits,
+        PluginConfig, PluginLimits, PluginsConfig, ProjectConfig, PromptsConfig, RawPermissions,
+        StoreConfig, Trust,
         document::{Content, Field, Node, Reader, Table, suggestion},
     },
     load_error::LoadError,
 };
 
 use self::{
-    models::read_models,
+    models::{read_models, read_transcribe},
     server::{check_path, is_at_or_below, read_header_name, read_server},
 };
 
 const FILE: &str = "kitfox.toml";
 
 /// What later versions read is accepted now, and ignored.
-const LATER: &[&str] = &["transcribe", "mcp", "credentials", "page"];
+const LATER: &[&str] = &["mcp", "credentials", "page"];
 
 const SECTIONS: &[&str] = &[
     "project",
@@ -79,13 +79,14 @@ fn read(text: &str, environment: &Environment, project: &Path, reader: &Reader) 
         project: read_project(&root, project),
         store: read_store(&root),
         auth: read_auth(&root),
-        providers,
         models,
         agents: read_agents(&root),
         prompts: read_prompts(&root, environment),
         plugins: read_plugins(&root, environment),
         routes: read_routes(&root, &server.chatkit_paths),
+        transcribe: read_transcribe(&root, &providers),
         limits: read_limits(&root),
+        providers,
         server,
     })
 }
@@ -285,6 +286,7 @@ fn read_limits(root: &Table<'_>) -> Limits {
     Limits {
         body_bytes: count(&table, "body_bytes", default.body_bytes),
         rounds: count(&table, "rounds", default.rounds),
+        attachments: read_attachment_limits(&table, default.attachments),
         plugin: PluginLimits {
             timeout: read_duration(
                 &plugin,
@@ -299,5 +301,26 @@ fn read_limits(root: &Table<'_>) -> Limits {
             threads: count(&plugin, "threads", default.plugin.threads),
             kv_bytes: count(&plugin, "kv_bytes", default.plugin.kv_bytes),
         },
+    }
+}
+
+fn read_attachment_limits(limits: &Table<'_>, default: AttachmentLimits) -> AttachmentLimits {
+    let table = limits.table("attachments", &["types", "max_bytes"]);
+    let types = table.get("types").and_then(|field| {
+        let read = |field: Field<'_>| {
+            let text = field.text()?.to_ascii_lowercase();
+            let is_type =
+                text.split_once('/').is_some_and(|(kind, of)| !kind.is_empty() && !of.is_empty());
+            if !is_type {
+                field.must_be("a type, such as `image/*` or `application/pdf`");
+            }
+            Some(text)
+        };
+        Some(field.list()?.into_iter().filter_map(read).collect())
+    });
+    let max_bytes = table.get("max_bytes").and_then(|it| it.count(1));
+    AttachmentLimits {
+        types: types.unwrap_or(default.types),
+        max_bytes: max_bytes.unwrap_or(default.max_bytes),
     }
 }

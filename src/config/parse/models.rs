@@ -5,13 +5,14 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use secrecy::SecretString;
 
 use crate::config::{
-    Api, Environment, ModelConfig, ProviderConfig, ServerConfig,
+    Api, Environment, ModelConfig, ProviderConfig, ServerConfig, TranscribeConfig,
     document::{Field, Key, Table, list_of},
     parse::{read_duration, server::read_url},
 };
 
 const OPENAI_URL: &str = "https://api.openai.com/v1";
 const OPENAI_MODEL: &str = "gpt-5-mini";
+const TRANSCRIPTION_MODEL: &str = "gpt-4o-mini-transcribe";
 
 pub type Providers = BTreeMap<String, ProviderConfig>;
 pub type Models = BTreeMap<String, ModelConfig>;
@@ -247,6 +248,48 @@ fn choose_provider(
     };
     model.refuse_with_remedy(format!("`{}` names no provider", model.path), remedy);
     None
+}
+
+/// `[transcribe]`, which asks a provider that is there.
+pub fn read_transcribe(root: &Table<'_>, providers: &Providers) -> Option<TranscribeConfig> {
+    let names: Vec<&str> = providers.keys().map(String::as_str).collect();
+    let section = root.get("transcribe")?;
+    let table = section.table(&["provider", "model"])?;
+    let field = table.get("provider");
+    let provider = match (&field, &names[..]) {
+        (Some(field), _) => field.text_not_empty()?,
+        (None, [only]) => (*only).to_owned(),
+        (None, _) => {
+            let remedy = format!("add `provider`, one of {}", list_of(&names));
+            section.refuse_with_remedy("`transcribe` names no provider", remedy);
+            return None;
+        }
+    };
+    let Some(config) = providers.get(&provider) else {
+        // One with a mistake was told of.
+        if root.map("providers").get(&provider).is_some() {
+            return None;
+        }
+        refuse_provider(field.as_ref().unwrap_or(&section), &provider, &names);
+        return None;
+    };
+    let model = match table.get("model") {
+        Some(model) => model.text_not_empty()?,
+        None if config.base_url == OPENAI_URL => TRANSCRIPTION_MODEL.to_owned(),
+        None => {
+            let remedy = format!("add `model`, the name that provider `{provider}` has for it");
+            section.refuse_with_remedy("`transcribe` has no `model`", remedy);
+            return None;
+        }
+    };
+    if matches!(config.api, Api::Demo | Api::Scripted) {
+        section.refuse_with_remedy(
+            format!("`transcribe` names `{provider}`, which understands no speech"),
+            "name a provider that has the path /audio/transcriptions",
+        );
+        return None;
+    }
+    Some(TranscribeConfig { provider, model })
 }
 
 fn refuse_provider(field: &Field<'_>, provider: &str, names: &[&str]) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::config::{
-    ServerConfig,
+    PublicUrlSource, ServerConfig,
     document::{Field, Table},
     parse::read_duration,
 };
@@ -38,7 +38,12 @@ pub fn read_server(root: &Table<'_>) -> ServerConfig {
     let origins = table.get("cors_origins").and_then(|it| it.list()).unwrap_or_default();
     let paths = table.get("chatkit_paths").map(|it| read_chatkit_paths(&it));
     let headers = table.get("visible_headers").and_then(|it| it.list()).unwrap_or_default();
+    let public_url_source = match &public_url {
+        Some(_) => PublicUrlSource::Written,
+        None => PublicUrlSource::Default,
+    };
     ServerConfig {
+        public_url_source,
         cors_origins: origins.iter().filter_map(read_origin).collect(),
         public_url: public_url.unwrap_or_else(|| {
             Url::parse(&format!("http://localhost:{port}")).expect("a checked port makes a URL")

@@ -5,8 +5,9 @@ use tempfile::tempdir;
 use super::{say, upstream::Upstream};
 use crate::{
     config::{
-        AgentsConfig, Api, AuthConfig, Config, Limits, ModelConfig, PluginLimits, PluginsConfig,
-        ProjectConfig, PromptsConfig, ProviderConfig, ServerConfig, StoreConfig, Trust,
+        AgentsConfig, Api, AttachmentLimits, AuthConfig, Config, Limits, ModelConfig, PluginLimits,
+        PluginsConfig, ProjectConfig, PromptsConfig, ProviderConfig, PublicUrlSource, ServerConfig,
+        StoreConfig, Trust,
     },
     model::{Models, Scripted, complete},
 };
@@ -30,6 +31,7 @@ fn config(
             listen: "127.0.0.1:8000".to_owned(),
             cors_origins: Vec::new(),
             public_url: "http://localhost:8000".parse().unwrap(),
+            public_url_source: PublicUrlSource::Default,
             chatkit_paths: Vec::new(),
             visible_headers: Vec::new(),
             shutdown_grace: second,
@@ -46,6 +48,7 @@ fn config(
             allow_addresses: Vec::new(),
         },
         routes: BTreeMap::new(),
+        transcribe: None,
         limits: Limits {
             plugin: PluginLimits {
                 timeout: second,
@@ -58,6 +61,7 @@ fn config(
             },
             body_bytes: 0,
             rounds: 0,
+            attachments: AttachmentLimits::default(),
         },
     }
 }

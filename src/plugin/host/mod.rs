@@ -1,5 +1,6 @@
 //! What scripts and components reach beyond themselves.
 
+mod attachments;
 mod kv;
 mod log;
 mod model;
@@ -13,7 +14,7 @@ use serde_json::Value;
 use crate::{
     config::Config,
     load_error::LoadError,
-    model::Models,
+    model::{Models, Transcriber},
     plugin::{Approvals, CallError, Manifest, Need, http::HttpClient},
     store::Store,
     tool::{CallContext, ToolError, TurnRequest},
@@ -26,6 +27,8 @@ use crate::{
 pub struct Host {
     pub config: Arc<Config>,
     pub models: Arc<Models>,
+    /// None: speech is not transcribed. Or why it cannot be.
+    pub transcriber: Option<Result<Transcriber, String>>,
     pub store: Store,
     pub approvals: Approvals,
     http: HttpClient,
@@ -76,7 +79,8 @@ impl Host {
         approvals: Approvals,
     ) -> Self {
         let (http, errors) = HttpClient::new(&config.plugins.allow_addresses);
-        Self { config, models, store, approvals, http, errors }
+        let transcriber = Transcriber::of_config(&config);
+        Self { config, models, transcriber, store, approvals, http, errors }
     }
 
     /// What is wrong in kitfox.toml for plugins as a whole (`[plugins] allow_addresses`), told with the

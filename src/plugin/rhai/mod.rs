@@ -41,7 +41,8 @@ use self::{
 use crate::{
     load_error::LoadError,
     plugin::{
-        CallError, Declaration, HandlerId, Host, Manifest, Plugin, PluginFiles, Registration,
+        CallError, Declaration, HandlerId, HookEvent, Host, Manifest, Plugin, PluginFiles,
+        Registration,
     },
     tool::CallContext,
 };
@@ -139,14 +140,6 @@ impl RhaiPlugin {
         let Some(Prepared { handler, arity }) = self.handlers.get(id.0) else {
             return Err(CallError::Thrown("this handler does not exist".to_owned()));
         };
-        let argument = match &handler.kind {
-            HandlerKind::Tool { parameters, .. } => {
-                parameters.admit(argument).map_err(CallError::Thrown)?
-            }
-            HandlerKind::Hook(_) | HandlerKind::Route(_) | HandlerKind::Action(_) => {
-                value::to_dynamic(&argument)
-            }
-        };
         let ctx = Ctx::new(Call {
             plugin: self.identity.clone(),
             host: self.host.clone(),
@@ -154,6 +147,15 @@ impl RhaiPlugin {
             runtime,
             streams: Streams::default(),
         });
+        let argument = match &handler.kind {
+            HandlerKind::Hook(HookEvent::Attachment) => ctx.attachment(&argument),
+            HandlerKind::Tool { parameters, .. } => {
+                parameters.admit(argument).map_err(CallError::Thrown)?
+            }
+            HandlerKind::Hook(_) | HandlerKind::Route(_) | HandlerKind::Action(_) => {
+                value::to_dynamic(&argument)
+            }
+        };
         let mut arguments = vec![argument, Dynamic::from(ctx.clone())];
         arguments.truncate(*arity);
 

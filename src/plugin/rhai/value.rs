@@ -3,7 +3,7 @@ use rhai::{Array, Blob, Dynamic, FnPtr, Map};
 use serde_json::Value;
 
 use super::{
-    ctx::{Response, ThreadHandle},
+    ctx::{AttachmentHandle, Response, ThreadHandle},
     limits::{DEPTH, too_deep},
 };
 
@@ -76,6 +76,9 @@ fn to_json_at(value: &Dynamic, depth: usize) -> Result<Value, String> {
     if let Some(thread) = value.read_lock::<ThreadHandle>() {
         return thread.to_json();
     }
+    if let Some(attachment) = value.read_lock::<AttachmentHandle>() {
+        return attachment.to_json();
+    }
     if value.read_lock::<FnPtr>().is_some() {
         return Err("a closure cannot become JSON".to_owned());
     }
@@ -98,6 +101,7 @@ pub fn type_name(value: &Dynamic) -> &'static str {
         _ => match name.rsplit("::").next() {
             Some("Ctx") => "ctx",
             Some("ThreadHandle") => "ctx.thread",
+            Some("AttachmentHandle") => "attachment",
             Some("Response") => "http response",
             Some("Date") => "date",
             _ => "object",

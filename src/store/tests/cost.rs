@@ -75,6 +75,7 @@ async fn lists_go_by_key_however_much_there_is() {
     ");
     assert_snapshot!(plan(&store, "delete from threads where id = $1").await, @r"
     SEARCH threads USING INDEX sqlite_autoindex_threads_1 (id=?)
+    SEARCH attachments USING COVERING INDEX attachments_by_thread (thread=?)
     SEARCH kv USING COVERING INDEX kv_by_thread (thread=?)
     SEARCH items USING COVERING INDEX items_by_thread (thread=?)
     ");

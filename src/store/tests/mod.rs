@@ -1,3 +1,4 @@
+mod attachments;
 mod availability;
 mod cost;
 mod history;

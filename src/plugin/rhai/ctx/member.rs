@@ -9,6 +9,7 @@ use super::{
         global::Date,
     },
     Ctx,
+    attachment::AttachmentHandle,
     http::{Http, Response},
     kv::{Kv, KvRoot},
     thread::ThreadHandle,
@@ -78,6 +79,13 @@ const THREAD: Members = Members {
     later: &[],
 };
 
+const ATTACHMENT: Members = Members {
+    name: "the attachment",
+    properties: &["id", "item", "mime_type", "name", "size"],
+    functions: &["bytes", "text"],
+    later: &[],
+};
+
 const STREAM: Members = Members {
     name: "the widget",
     properties: &["id"],
@@ -140,6 +148,8 @@ fn of(object: &Dynamic) -> Option<&'static Members> {
         Some(&CTX)
     } else if object.is::<ThreadHandle>() {
         Some(&THREAD)
+    } else if object.is::<AttachmentHandle>() {
+        Some(&ATTACHMENT)
     } else if object.is::<KvRoot>() {
         Some(&KV_ROOT)
     } else if object.is::<Kv>() {
@@ -181,6 +191,7 @@ impl Members {
 pub fn register(module: &mut Module) {
     object::<Ctx>(module, &CTX);
     object::<ThreadHandle>(module, &THREAD);
+    object::<AttachmentHandle>(module, &ATTACHMENT);
     object::<KvRoot>(module, &KV_ROOT);
     object::<Kv>(module, &KV);
     object::<Http>(module, &HTTP);

@@ -1,5 +1,6 @@
 //! `ctx`, the same in every handler. Its members stand in the groups of the documentation, one file each.
 
+mod attachment;
 mod http;
 mod kv;
 mod member;
@@ -28,7 +29,8 @@ use crate::{
 };
 
 pub use self::{
-    http::Response, member::missing as missing_member, thread::ThreadHandle, widget::Streams,
+    attachment::AttachmentHandle, http::Response, member::missing as missing_member,
+    thread::ThreadHandle, widget::Streams,
 };
 
 /// What a handler is called with. Clones share it, and it holds nothing that changes.
@@ -57,6 +59,11 @@ impl Ctx {
         Self(Arc::new(call))
     }
 
+    /// The event of an `attachment` hook.
+    pub fn attachment(&self, event: &Value) -> Dynamic {
+        Dynamic::from(AttachmentHandle::new(&self.0, event))
+    }
+
     /// Leaves nothing open, once the handler has returned.
     pub fn finish(&self) {
         self.0.finish_streams();
@@ -66,6 +73,7 @@ impl Ctx {
 pub fn register(module: &mut Module) {
     member::register(module);
     who::register(module);
+    attachment::register(module);
     thread::register(module);
     say::register(module);
     widget::register(module);

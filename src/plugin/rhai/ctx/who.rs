@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use rhai::{Dynamic, Module};
+use rhai::{Array, Dynamic, Map, Module};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     super::{error::Failure, value::to_dynamic},
+    Call,
+    attachment::AttachmentHandle,
     getter,
     kv::KvRoot,
     thread::ThreadHandle,
@@ -22,8 +24,8 @@ pub fn register(module: &mut Module) {
     getter(module, "request", |call| Ok(of(&call.context.request.request)));
     getter(module, "locale", |call| Ok(of(&call.context.request.request.locale)));
     getter(module, "agent", |call| Ok(of(&call.context.agent)));
-    getter(module, "item", |call| {
-        Ok(call.context.item.as_deref().map_or(Dynamic::UNIT, |item| to_dynamic(&message(item))))
+    rhai::FuncRegistration::new_getter("item").set_into_module(module, |ctx: &mut super::Ctx| {
+        ctx.0.context.item.as_deref().map_or(Dynamic::UNIT, |item| message(&ctx.0, item))
     });
     rhai::FuncRegistration::new_getter("thread").set_into_module(module, |ctx: &mut super::Ctx| {
         match &ctx.0.context.thread {
@@ -36,21 +38,28 @@ pub fn register(module: &mut Module) {
 }
 
 /// The user message as handlers see it.
-pub fn message(item: &UserMessageItem) -> Value {
+fn message(call: &Arc<Call>, item: &UserMessageItem) -> Dynamic {
     let tags = item.content.iter().filter_map(|part| match part {
         UserMessageContent::InputTag(tag) => Some(tag),
         UserMessageContent::InputText { .. } => None,
     });
-    json!({
+    let mut shown = to_dynamic(&json!({
         "id": item.id,
         "created_at": item.created_at,
         "text": item.text(),
         "tags": tags.collect::<Vec<_>>(),
-        "attachments": [],
         "quoted_text": item.quoted_text,
         "tool_choice": item.inference_options.tool_choice.as_ref().map(|it| &it.id),
         "model": item.inference_options.model,
-    })
+    }));
+    if let Some(mut shown) = shown.write_lock::<Map>() {
+        let attachments = item
+            .attachments
+            .iter()
+            .map(|it| Dynamic::from(AttachmentHandle::new(call, &json!(it))));
+        shown.insert("attachments".into(), attachments.collect::<Array>().into());
+    }
+    shown
 }
 
 fn of(value: &impl Serialize) -> Dynamic {

@@ -1,0 +1,24 @@
+use std::time::Duration;
+
+use jiff::ToSpan;
+use tracing::warn;
+
+use crate::{app::App, chatkit::now};
+
+const INTERVAL: Duration = Duration::from_hours(1);
+/// How long an attachment may wait for its upload and its message.
+const HOURS: i64 = 24;
+
+/// Takes away what was uploaded and never used, now and then every hour, until the server stops.
+pub async fn sweep_hourly(app: App) {
+    while !app.stopping.is_cancelled() {
+        let time = now() - HOURS.hours();
+        if let Err(err) = app.store.sweep_attachments(time).await {
+            warn!("attachments that nobody uses stay for now: {err}");
+        }
+        tokio::select! {
+            () = app.stopping.cancelled() => (),
+            () = tokio::time::sleep(INTERVAL) => (),
+        }
+    }
+}
