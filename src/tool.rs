@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     chatkit::{
-        IconName, ItemId, NoticeLevel, Source, StatusIndicator, ThreadMetadata, ThreadStatus,
-        UserMessageItem, Widget,
+        FileSource, IconName, ItemId, NoticeLevel, Source, StatusIndicator, StructuredInput,
+        ThreadMetadata, ThreadStatus, UrlSource, UserMessageItem, Widget,
     },
     context::RequestContext,
     widget::Widgets,
@@ -103,8 +103,7 @@ pub struct CallContext {
     pub item: Option<Arc<UserMessageItem>>,
     /// The id of the agent that is at work (its file's name without `.md`).
     pub agent: Option<Arc<str>>,
-    /// The id of the model's call that the handler answers, where it answers one.
-    pub call_id: Option<Arc<str>>,
+    pub origin: CallOrigin,
     /// Everyone's widgets, of the generation that is at work.
     pub widgets: Arc<Widgets>,
     /// Who serves [`TurnRequest`]s: the turn, or where there is none, somebody who refuses what needs one.
@@ -112,14 +111,25 @@ pub struct CallContext {
     pub cancelled: CancellationToken,
 }
 
+/// Whose call a handler answers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum CallOrigin {
+    /// No model's: it is a hook, an action or a route.
+    #[default]
+    Handler,
+    /// The one of the turn's model that has this id.
+    Model { call_id: Arc<str> },
+    /// One of an agent that is itself a tool: it cannot wait for the user.
+    Agent,
+}
+
 impl CallContext {
     /// Asks the turn and waits for its answer.
     pub async fn ask(&self, request: TurnRequest) -> Result<Value, ToolError> {
         let (reply, answer) = oneshot::channel();
-        self.turn
-            .send(TurnCall { request: Box::new(request), reply })
-            .await
-            .map_err(|_| ToolError::Cancelled)?;
+        let request = Box::new(request);
+        let call = TurnCall { request, origin: self.origin.clone(), reply };
+        self.turn.send(call).await.map_err(|_| ToolError::Cancelled)?;
         answer.await.map_err(|_| ToolError::Cancelled)?
     }
 }
@@ -129,6 +139,8 @@ impl CallContext {
 pub struct TurnCall {
     /// Boxed: a channel has room for many, from its beginning.
     pub request: Box<TurnRequest>,
+    /// Of the handler that asks.
+    pub origin: CallOrigin,
     pub reply: oneshot::Sender<Result<Value, ToolError>>,
 }
 
@@ -171,11 +183,7 @@ pub enum TurnRequest {
         retry: bool,
     },
     /// A task of its own; answers with the item.
-    Task {
-        title: Option<String>,
-        content: Option<String>,
-        icon: Option<IconName>,
-    },
+    Task(TaskPatch),
     /// Begins a workflow, which is shown with its first task; answers with its id.
     BeginWorkflow {
         title: Option<String>,
@@ -216,6 +224,17 @@ pub enum TurnRequest {
     },
     /// Runs the thread's agent, once the handler has returned.
     Respond,
+    /// Has the page run a tool, and ends the turn: answers with [`ToolError::Ended`].
+    ClientTool {
+        name: String,
+        arguments: Map<String, Value>,
+        /// Shown while the page is at work.
+        progress: Option<String>,
+    },
+    /// Asks the user, and ends the turn: answers with [`ToolError::Ended`].
+    Ask {
+        questions: Vec<StructuredInput>,
+    },
 }
 
 /// What a handler may ask of its turn for a widget. Where no answer is named it is null.
@@ -238,10 +257,33 @@ pub enum WidgetRequest {
 /// A task of a workflow, or changes of one; what is None stays.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TaskPatch {
+    /// What it is from its beginning.
+    pub kind: TaskKind,
     pub title: Option<String>,
     pub content: Option<String>,
     pub icon: Option<IconName>,
     pub status: Option<StatusIndicator>,
+    /// Of a search: what its title names.
+    pub query: Option<String>,
+    pub queries: Option<Vec<String>>,
+    pub sources: Option<TaskSources>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TaskKind {
+    #[default]
+    Custom,
+    Thought,
+    WebSearch,
+    File,
+    Image,
+}
+
+/// What a search found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TaskSources {
+    pub pages: Vec<UrlSource>,
+    pub files: Vec<FileSource>,
 }
 
 /// Changes of a thread; what is None stays.

@@ -490,7 +490,9 @@ fn names(plugin: &Arc<dyn Plugin>) -> BTreeSet<Name> {
     let registration = plugin.registration();
     let tools = registration.tools.iter().map(|(spec, _)| spec);
     let agent_tools = registration.agent_tools.iter().map(|tool| &tool.spec);
-    let tools = tools.chain(agent_tools).map(|spec| Name::Tool(spec.name.clone()));
+    let client_tools = registration.client_tools.iter().map(|tool| &tool.spec);
+    let tools =
+        tools.chain(agent_tools).chain(client_tools).map(|spec| Name::Tool(spec.name.clone()));
     let actions = registration.actions.iter().map(|(action, _)| Name::Action(action.clone()));
     tools.chain(actions).chain([Name::Plugin(plugin.manifest().name.clone())]).collect()
 }

@@ -82,6 +82,18 @@ impl RunningTurns {
         }
     }
 
+    /// Waits for the end of the turn that runs on this thread, if one does, up to `patience`.
+    pub async fn wait(&self, thread: &ThreadId, patience: Duration) {
+        let ended = {
+            let turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            turns.get(thread).map(|turn| turn.ended.clone())
+        };
+        if let Some(mut ended) = ended {
+            // Both outcomes mean that there is nothing more to wait for.
+            let _ = tokio::time::timeout(patience, ended.changed()).await;
+        }
+    }
+
     /// Waits until no turn runs.
     pub async fn idle(&self) {
         loop {

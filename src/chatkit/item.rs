@@ -301,6 +301,18 @@ pub enum StructuredInput {
     },
 }
 
+impl StructuredInput {
+    pub fn id(&self) -> &str {
+        let (Self::MultipleChoice { id, .. } | Self::Freeform { id, .. }) = self;
+        id
+    }
+
+    pub const fn answer(&self) -> Option<&StructuredInputAnswer> {
+        let (Self::MultipleChoice { answer, .. } | Self::Freeform { answer, .. }) = self;
+        answer.as_ref()
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StructuredInputOption {
     pub value: String,

@@ -99,6 +99,8 @@ fn describe(plugin: &dyn Plugin, output: Output) -> Value {
     let tools: Vec<_> = registration.tools.iter().map(|(spec, _)| spec.name.as_str()).collect();
     let agent_tools: Vec<_> =
         registration.agent_tools.iter().map(|it| it.spec.name.as_str()).collect();
+    let client_tools: Vec<_> =
+        registration.client_tools.iter().map(|it| it.spec.name.as_str()).collect();
     let routes: Vec<_> = registration
         .routes
         .iter()
@@ -115,6 +117,9 @@ fn describe(plugin: &dyn Plugin, output: Output) -> Value {
     if !agent_tools.is_empty() {
         output.line(format!("    agents as tools: {}", agent_tools.join(", ")));
     }
+    if !client_tools.is_empty() {
+        output.line(format!("    tools of the page: {}", client_tools.join(", ")));
+    }
     if !registration.hooks.is_empty() {
         output.line(format!("    hooks: {}", registration.hooks.len()));
     }
@@ -126,6 +131,6 @@ fn describe(plugin: &dyn Plugin, output: Output) -> Value {
         "name": manifest.name, "path": manifest.path, "version": manifest.version,
         "description": manifest.description, "approved": manifest.approved,
         "permissions": manifest.permissions, "requested": manifest.requested,
-        "tools": tools, "agent_tools": agent_tools, "routes": routes,
+        "tools": tools, "agent_tools": agent_tools, "client_tools": client_tools, "routes": routes,
     })
 }

@@ -122,6 +122,12 @@ pub enum ModelEvent {
         text: String,
     },
     ToolCall(ToolCall),
+    /// The provider searches with a tool of its own.
+    SearchAdded {
+        id: String,
+        kind: SearchKind,
+    },
+    SearchDone(Search),
     /// The provider draws an image.
     ImageAdded,
     ImagePartial {
@@ -145,6 +151,23 @@ pub struct ToolCall {
     pub name: String,
     /// JSON, as the model wrote it: it may be broken.
     pub arguments: String,
+}
+
+/// What a tool of the provider's own has looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Search {
+    /// The provider's, to tell one search from another.
+    pub id: String,
+    pub kind: SearchKind,
+    pub queries: Vec<String>,
+    /// Addresses of the web, or names of files.
+    pub sources: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SearchKind {
+    Web,
+    Files,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

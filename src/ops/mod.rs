@@ -2,10 +2,12 @@
 
 mod actions;
 mod attachments;
+mod client_tools;
 mod items;
 mod links;
 mod options;
 mod routes;
+mod structured_input;
 mod threads;
 mod transcribe;
 
@@ -126,19 +128,10 @@ pub async fn chatkit(
         Operation::ThreadsDelete(params) => caller.delete_thread(&params.thread_id).await,
         Operation::ItemsList(params) => caller.list_items(params).await,
         Operation::ItemsFeedback(params) => caller.feedback(params).await,
-        // A thread that the caller may not see is not found, whatever is asked of it.
         Operation::ThreadsAddClientToolOutput(params) => {
-            caller.load_thread(&params.thread_id).await?;
-            Err(OpError::BadRequest(
-                "there is no client tool call that waits for output".to_owned(),
-            ))
+            caller.add_client_tool_output(params).await
         }
-        Operation::ThreadsAddStructuredInput(params) => {
-            caller.load_thread(&params.thread_id).await?;
-            Err(OpError::BadRequest(
-                "`params.item_id`: is not a structured input that waits for answers".to_owned(),
-            ))
-        }
+        Operation::ThreadsAddStructuredInput(params) => caller.add_structured_input(params).await,
         Operation::ThreadsCustomAction(params) => caller.custom_action(params).await,
         Operation::ThreadsSyncCustomAction(params) => caller.sync_custom_action(params).await,
         Operation::AttachmentsCreate(params) => caller.create_attachment(params).await,

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::json as value;
 
@@ -20,6 +20,8 @@ use crate::{
     turn::{self, Cause},
 };
 
+/// How long a turn that has shown its last item may take to end.
+const ENDING: Duration = Duration::from_secs(1);
 /// Of a title that a user gives, in characters.
 const TITLE_LENGTH: usize = 500;
 
@@ -183,6 +185,12 @@ impl Caller<'_> {
         Ok(self.app.running.begin(thread_id, PATIENCE).await?)
     }
 
+    /// The same for what answers the end of a turn: that may be on its way out still.
+    pub async fn begin_next_turn(&self, thread_id: &ThreadId) -> Result<TurnGuard, OpError> {
+        self.app.running.wait(thread_id, ENDING).await;
+        self.begin_turn(thread_id).await
+    }
+
     /// Begins a turn that answers no new message, with the agent and the model that the thread's last one chose.
     pub async fn resume(
         &self,
@@ -191,10 +199,18 @@ impl Caller<'_> {
         cause: Cause,
         opening: Vec<ThreadStreamEvent>,
     ) -> Result<Answer, OpError> {
-        let message = self.rows().find_last_user_message(&thread.id).await?;
-        let choice = message.as_ref().and_then(|it| it.inference_options.tool_choice.as_ref());
-        let agent = self.choose_agent(choice)?;
+        let (agent, message) = self.last_choice(&thread.id).await?;
         self.start_turn(agent, thread, guard, cause, message, opening).await
+    }
+
+    /// The thread's last message, and the agent that it chose.
+    pub async fn last_choice(
+        &self,
+        thread_id: &ThreadId,
+    ) -> Result<(Arc<Agent>, Option<UserMessageItem>), OpError> {
+        let message = self.rows().find_last_user_message(thread_id).await?;
+        let choice = message.as_ref().and_then(|it| it.inference_options.tool_choice.as_ref());
+        Ok((self.choose_agent(choice)?, message))
     }
 
     /// Begins a turn in a thread that it has for itself. `message` is the last one of the user's.

@@ -6,7 +6,7 @@ use crate::{
     config::{PluginsConfig, Trust},
     load_error::LoadError,
     plugin::{
-        Approvals, Declaration, HandlerId, Permissions, PluginFiles,
+        Approvals, Declaration, HandlerId, Parameters, Permissions, PluginFiles,
         declaration::{Wrong, check_api, check_name},
     },
     tool::ToolSpec,
@@ -99,6 +99,8 @@ pub struct Registration {
     pub tools: Vec<(Arc<ToolSpec>, HandlerId)>,
     /// Agents as tools of others.
     pub agent_tools: Vec<AgentTool>,
+    /// Tools that the user's page runs.
+    pub client_tools: Vec<ClientTool>,
     pub hooks: Vec<(HookEvent, HandlerId)>,
     pub routes: Vec<(RouteSpec, HandlerId)>,
     pub actions: Vec<(ActionSpec, HandlerId)>,
@@ -136,6 +138,15 @@ pub struct AgentTool {
     pub spec: Arc<ToolSpec>,
     pub agent: String,
     pub stop: bool,
+}
+
+/// `client_tool(#{ name, description, parameters, progress? })`
+#[derive(Debug, Clone)]
+pub struct ClientTool {
+    pub spec: Arc<ToolSpec>,
+    pub parameters: Arc<Parameters>,
+    /// Shown while the page is at work.
+    pub progress: Option<String>,
 }
 
 /// What `on` can wait for (plugin-api.md §3).

@@ -5,7 +5,9 @@ mod declaration;
 mod host;
 mod http;
 mod manifest;
+mod parameters;
 mod permission;
+mod questions;
 mod rhai;
 mod toml_file;
 
@@ -23,8 +25,12 @@ pub use self::{
     approval::{APPROVALS_FILE, Approvals},
     declaration::Declaration,
     host::{Host, HttpBody, HttpRequest, HttpResponse, Scope},
-    manifest::{ActionKind, ActionSpec, AgentTool, HookEvent, Manifest, Registration, RouteSpec},
+    manifest::{
+        ActionKind, ActionSpec, AgentTool, ClientTool, HookEvent, Manifest, Registration, RouteSpec,
+    },
+    parameters::Parameters,
     permission::{Need, Permissions},
+    questions::read_questions,
 };
 
 /// The files of one plugin, as they were read.
@@ -94,7 +100,11 @@ pub fn tools(plugin: &Arc<dyn Plugin>) -> Vec<Tool> {
         spec: tool.spec.clone(),
         provider: Arc::new(AgentToolProvider { plugin: plugin.clone(), tool: tool.clone() }),
     });
-    own.chain(agents).collect()
+    let clients = registration.client_tools.iter().map(|tool| Tool {
+        spec: tool.spec.clone(),
+        provider: Arc::new(ClientToolProvider { plugin: plugin.clone(), tool: tool.clone() }),
+    });
+    own.chain(agents).chain(clients).collect()
 }
 
 /// A tool that is a handler of a plugin.
@@ -141,6 +151,32 @@ impl ToolProvider for AgentToolProvider {
             };
             let input = input.to_owned();
             context.ask(TurnRequest::RunAgent { agent, input, stop }).await
+        })
+    }
+
+    fn origin(&self) -> &str {
+        &self.plugin.manifest().path
+    }
+}
+
+/// A tool that the user's page runs: what it answers comes with another request.
+struct ClientToolProvider {
+    plugin: Arc<dyn Plugin>,
+    tool: ClientTool,
+}
+
+impl ToolProvider for ClientToolProvider {
+    fn call(
+        &self,
+        name: &str,
+        arguments: Value,
+        context: CallContext,
+    ) -> BoxFuture<'static, Result<Value, ToolError>> {
+        let name = name.to_owned();
+        let ClientTool { parameters, progress, .. } = self.tool.clone();
+        Box::pin(async move {
+            let arguments = parameters.complete(arguments).map_err(ToolError::Failed)?;
+            context.ask(TurnRequest::ClientTool { name, arguments, progress }).await
         })
     }
 

@@ -82,6 +82,11 @@ pub const LOAD_HISTORY: &str = "
         where i.thread = t.position and i.pending = 0 and i.position >= coalesce((
             select v.position from items v
             where v.thread = t.position and v.hidden = 0 and v.pending = 0
+              and v.position <= coalesce((
+                  select u.position from items u
+                  where u.thread = t.position and u.kind = 'user_message'
+                  order by u.position desc limit 1
+              ), v.position)
             order by v.position desc limit 1 offset $3
         ), 0)
     )
@@ -165,16 +170,32 @@ impl UserStore<'_> {
     pub async fn save_item(&self, thread: &ThreadId, item: &ThreadItem) -> Result<(), StoreError> {
         let row = Row::try_from(item)?;
         let database = self.store.database()?;
-        let done = sqlx::query(SAVE_ITEM)
-            .bind(thread.as_str())
-            .bind(self.user.as_str())
-            .bind(row.id.as_str())
-            .bind(row.kind)
-            .bind(i64::from(row.hidden))
-            .bind(row.json)
-            .execute(&mut *database.writer().await?)
-            .await?;
-        threads::found(done.rows_affected())
+        save(&mut *database.writer().await?, self.user.as_str(), thread, row).await
+    }
+
+    /// Replaces an item where it stands, and deletes others: all of it or nothing.
+    pub async fn save_item_and_delete(
+        &self,
+        thread: &ThreadId,
+        item: &ThreadItem,
+        others: &[ItemId],
+    ) -> Result<(), StoreError> {
+        let row = Row::try_from(item)?;
+        let owner = self.user.as_str();
+        let database = self.store.database()?;
+        let mut connection = database.writer().await?;
+        let mut transaction = connection.begin_with(BEGIN).await?;
+        save(&mut transaction, owner, thread, row).await?;
+        for other in others {
+            sqlx::query(DELETE_ITEM)
+                .bind(thread.as_str())
+                .bind(owner)
+                .bind(other.as_str())
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
     }
 
     pub async fn delete_item(&self, thread: &ThreadId, item: &ItemId) -> Result<(), StoreError> {
@@ -245,8 +266,8 @@ impl UserStore<'_> {
             .ok_or(StoreError::NotFound)
     }
 
-    /// The last records in their order, hidden ones included, back to the `visible`th visible item
-    /// from the end. `visible` is at least 1.
+    /// The last records in their order, hidden ones included: back to the user's last message, and on from it to
+    /// the `visible`th visible item, itself counted. `visible` is at least 1.
     pub async fn load_history(
         &self,
         thread: &ThreadId,
@@ -389,6 +410,25 @@ pub async fn add(
         return Err(StoreError::Failed(anyhow!("the item `{}` is in another thread", row.id)));
     }
     Ok(())
+}
+
+/// Replaces an item where it stands.
+async fn save(
+    connection: &mut SqliteConnection,
+    owner: &str,
+    thread: &ThreadId,
+    row: Row<'_>,
+) -> Result<(), StoreError> {
+    let done = sqlx::query(SAVE_ITEM)
+        .bind(thread.as_str())
+        .bind(owner)
+        .bind(row.id.as_str())
+        .bind(row.kind)
+        .bind(i64::from(row.hidden))
+        .bind(row.json)
+        .execute(&mut *connection)
+        .await?;
+    threads::found(done.rows_affected())
 }
 
 fn id_of(item: &RawValue) -> Result<String, StoreError> {

@@ -20,6 +20,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
@@ -72,9 +73,15 @@ pub struct ToolCallRecord {
     pub arguments: String,
     /// As the model was told.
     pub output: String,
+    /// Images that came with it, as `data:` URLs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<String>,
+    /// The client tool call whose output is the output of this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<ItemId>,
 }
 
-/// What the model sees in place of a user's message, in this turn and all later ones.
+/// What plugins made of a user's message, for its turn and all later ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageNote {
     pub id: ItemId,
@@ -85,6 +92,9 @@ pub struct MessageNote {
     pub text: Option<String>,
     /// The model never sees the message.
     pub rejected: bool,
+    /// For the prompt's template, while the message is answered.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub vars: Map<String, Value>,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -41,15 +41,25 @@ impl Server {
 
     /// The same, with variables of the environment.
     pub async fn start_with(files: &[(&str, &str)], environment: &[(&str, &str)]) -> Self {
-        Self::begin(files, environment, false).await
+        Self::begin(files, environment, "sqlite::memory:", false).await
+    }
+
+    /// The same, over a store that may hold something already.
+    pub async fn start_on(files: &[(&str, &str)], store: &str) -> Self {
+        Self::begin(files, &[], store, false).await
     }
 
     /// The same, which notices changes of files by itself.
     pub async fn start_watching(files: &[(&str, &str)]) -> Self {
-        Self::begin(files, &[], true).await
+        Self::begin(files, &[], "sqlite::memory:", true).await
     }
 
-    async fn begin(files: &[(&str, &str)], environment: &[(&str, &str)], watch: bool) -> Self {
+    async fn begin(
+        files: &[(&str, &str)],
+        environment: &[(&str, &str)],
+        store: &str,
+        watch: bool,
+    ) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), "prompts/assistant.md", PROMPT);
@@ -66,7 +76,7 @@ impl Server {
             project: folder.path().to_owned(),
             environment,
             models: Some(Arc::new(models)),
-            store: Some("sqlite::memory:".to_owned()),
+            store: Some(store.to_owned()),
             watch,
         })
         .await
@@ -150,7 +160,7 @@ impl Server {
 
 /// Runs a conversation on a project with these files and renders what the client sees.
 ///
-/// Each line of `script` that begins with `user`, `retry` or `as NAME` acts; the lines that follow it
+/// Each line of `script` that begins with `user`, `retry`, `output JSON`, `answer JSON` or `as NAME` acts; the lines that follow it
 /// are the model's responses: `text a|b`, `call TOOL {json}`, `calls TOOL {json} TOOL {json}`,
 /// `think a|b`, `fail overloaded`.
 pub async fn check(files: &[(&str, &str)], script: &str) -> String {
@@ -165,6 +175,7 @@ pub async fn converse(server: &Server, script: &str) -> String {
     let mut user = "ada".to_owned();
     let mut thread: Option<String> = None;
     let mut last_message: Option<String> = None;
+    let mut last_questions: Option<String> = None;
     let mut index = 0;
     while index < lines.len() {
         let (verb, rest) = lines[index].split_once(' ').unwrap_or((lines[index], ""));
@@ -184,6 +195,17 @@ pub async fn converse(server: &Server, script: &str) -> String {
                 let params = json!({ "thread_id": thread, "item_id": last_message });
                 server.stream(&user, "threads.retry_after_item", params).await
             }
+            ("output", Some(thread)) => {
+                let result: Value = serde_json::from_str(rest).unwrap();
+                let params = json!({ "thread_id": thread, "result": result });
+                server.stream(&user, "threads.add_client_tool_output", params).await
+            }
+            ("answer", Some(thread)) => {
+                let input: Value = serde_json::from_str(rest).unwrap();
+                let params =
+                    json!({ "thread_id": thread, "item_id": last_questions, "input": input });
+                server.stream(&user, "threads.add_structured_input", params).await
+            }
             _ => panic!("`{verb}` is no line of a script"),
         };
         for event in &events {
@@ -192,6 +214,9 @@ pub async fn converse(server: &Server, script: &str) -> String {
             }
             if event["item"]["type"] == "user_message" {
                 last_message = event["item"]["id"].as_str().map(str::to_owned);
+            }
+            if event["item"]["type"] == "structured_input" {
+                last_questions = event["item"]["id"].as_str().map(str::to_owned);
             }
             writeln!(out, "{}", event_line(event)).unwrap();
         }
@@ -319,6 +344,20 @@ fn item_line(item: &Value) -> String {
         },
         "workflow" => {
             format!("workflow of {} tasks", item["workflow"]["tasks"].as_array().unwrap().len())
+        }
+        "client_tool_call" => format!(
+            "client_tool_call {} {} {}",
+            item["status"].as_str().unwrap(),
+            item["name"].as_str().unwrap(),
+            item["arguments"],
+        ),
+        "structured_input" => {
+            let questions = item["inputs"].as_array().unwrap().iter().map(|it| {
+                let values = &it["answer"]["values"];
+                format!(" {}={values}", it["id"].as_str().unwrap())
+            });
+            let status = item["status"].as_str().unwrap();
+            format!("structured_input {status}{}", questions.collect::<String>())
         }
         other => other.to_owned(),
     }

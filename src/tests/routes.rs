@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     model::ScriptedResponse,
-    tests::harness::{Server, get_request, json_body, text},
+    tests::harness::{Server, get_request, input, json_body, text},
 };
 
 const CATS: &str = r#"
@@ -131,4 +131,79 @@ async fn a_route_that_runs_when_the_server_stops_gets_time_to_end() {
     };
     let (answer, ()) = tokio::join!(server.send(get_request("ada", "/x/slow/slow")), stop);
     assert_eq!(text(answer).await, "done");
+}
+
+const RESPOND: &str = r#"
+    route("POST", "/tell/{thread_id}", |request, ctx| {
+        ctx.hidden(request.json.text);
+        ctx.respond();
+        ctx.respond();
+        if request.json.fail == true { throw "no"; }
+        "told"
+    });
+    route("POST", "/nowhere", |request, ctx| { ctx.respond(); "told" });
+    route("POST", "/why/{thread_id}", |request, ctx| {
+        let why = "";
+        try { ctx.respond(); } catch (err) { why = `${err}`; }
+        why
+    });
+    tool(#{ name: "lock", description: "Locks.", run: |args, ctx| { ctx.thread.status = "locked"; "ok" } });
+"#;
+
+async fn post(server: &Server, path: &str, body: &serde_json::Value) -> String {
+    let request = Request::post(path)
+        .header("host", "localhost")
+        .header("x-user-id", "ada")
+        .header("content-type", "application/json")
+        .body(Body::from(body.to_string()))
+        .unwrap();
+    text(server.send(request).await).await
+}
+
+#[tokio::test]
+async fn a_route_has_the_agent_respond_in_the_background() {
+    let prompt = "---\ntitles: false\n---\nOn {{ page.title }}.\n";
+    let files = [("plugins/news.rhai", RESPOND), ("prompts/assistant.md", prompt)];
+    let server = Server::start(&files).await;
+    server.model.push(ScriptedResponse::text("hello"));
+    let mut message = input("hi");
+    message["metadata"] = json!({ "pageContext": { "title": "Home" } });
+    let events = server.stream("ada", "threads.create", json!({ "input": message })).await;
+    let thread = events[0]["thread"]["id"].as_str().unwrap();
+    server.model.push(ScriptedResponse::text("A parcel came."));
+    let answer =
+        post(&server, &format!("/x/news/tell/{thread}"), &json!({ "text": "parcel" })).await;
+    assert_eq!(answer, "told");
+    server.app.running.idle().await;
+    assert!(
+        server.items("ada", thread).await.ends_with(r#"assistant_message "A parcel came.""#),
+        "{}",
+        server.items("ada", thread).await
+    );
+    assert_eq!(server.model.requests()[1].instructions, "On Home.");
+    assert!(server.last_input().contains("<HiddenContext>\\nparcel"), "{}", server.last_input());
+}
+
+#[tokio::test]
+async fn an_agent_responds_to_no_route_that_failed_and_in_no_thread_that_is_busy_locked_or_none() {
+    let server = Server::start(&[("plugins/news.rhai", RESPOND)]).await;
+    server.model.push(ScriptedResponse::text("hello"));
+    let (thread, _) = server.create("ada", "hi").await;
+    let failing = json!({ "text": "x", "fail": true });
+    let answer = post(&server, &format!("/x/news/tell/{thread}"), &failing).await;
+    assert!(answer.contains("the plugin failed"), "{answer}");
+    assert!(server.app.running.is_empty());
+    let answer = post(&server, "/x/news/nowhere", &json!({})).await;
+    assert!(answer.contains("the plugin failed"), "{answer}");
+    let why = format!("/x/news/why/{thread}");
+    let guard =
+        server.app.running.begin(&thread.as_str().into(), std::time::Duration::ZERO).await.unwrap();
+    let answer = post(&server, &why, &json!({})).await;
+    assert!(answer.contains("`respond`: another turn is running on this thread"), "{answer}");
+    drop(guard);
+    server.model.push(ScriptedResponse::call("lock", json!({})));
+    server.model.push(ScriptedResponse::text("locked"));
+    server.say("ada", &thread, "lock").await;
+    assert_eq!(post(&server, &why, &json!({})).await, "`respond`: the thread is locked");
+    assert_eq!(server.model.requests().len(), 3);
 }

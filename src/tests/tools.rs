@@ -341,7 +341,7 @@ async fn a_tool_shows_its_work_as_a_workflow() {
     item.updated task updated {"type":"custom","status_indicator":"loading","title":"Step 1","content":"half"}
     item.updated task updated {"type":"custom","status_indicator":"complete","title":"Step 1","content":"half"}
     item.updated task added {"type":"custom","status_indicator":"none","title":"Step 2","icon":"check"}
-    item.added assistant_message
+    item.done workflow of 2 tasks
     "#);
 }
 

@@ -10,7 +10,7 @@ use crate::{
     context::RequestContext,
     model::{InputContent, InputItem, ModelEvent, ModelRequest, Role, ToolCall},
     prompt::Agent,
-    tool::{CallContext, ToolError, ToolSpec, TurnRequest},
+    tool::{CallContext, CallOrigin, ToolError, ToolSpec, TurnRequest},
     turn::{Failure, Turn, TurnEnd, calls},
 };
 
@@ -95,8 +95,7 @@ pub async fn run(run: AgentRun, input: String, stop: bool) -> Result<String, Too
         return Err(ToolError::Failed(message));
     };
     context.agent = Some(Arc::from(agent.id.as_str()));
-    // Its calls are none of the turn's own model.
-    context.call_id = None;
+    context.origin = CallOrigin::Agent;
     let model = generation
         .models
         .choose(agent.front.model.as_deref())
@@ -149,6 +148,8 @@ pub async fn run(run: AgentRun, input: String, stop: bool) -> Result<String, Too
                 | ModelEvent::ReasoningAdded
                 | ModelEvent::ReasoningDelta { .. }
                 | ModelEvent::ReasoningDone { .. }
+                | ModelEvent::SearchAdded { .. }
+                | ModelEvent::SearchDone(_)
                 | ModelEvent::ImageAdded
                 | ModelEvent::ImagePartial { .. }
                 | ModelEvent::ImageDone { .. }

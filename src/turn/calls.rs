@@ -11,21 +11,23 @@ use tracing::{info, warn};
 use crate::{
     app::{Generation, Inspection},
     chatkit::{ItemId, ItemKind},
-    model::{InputContent, InputItem, ToolCall},
+    model::{InputItem, ToolCall},
     prompt::Agent,
     store::{Record, ToolCallRecord},
-    tool::{Approval, CallContext, Tool, ToolError},
-    turn::{Failure, Turn, TurnEnd, input::Entry},
+    tool::{Approval, CallContext, CallOrigin, Tool, ToolError},
+    turn::{
+        Failure, Turn, TurnEnd,
+        input::Entry,
+        pairs,
+        result::{Told, told},
+    },
 };
-
-/// Of a tool's result, in bytes: what is more does not reach the model.
-const RESULT_BYTES: usize = 256 * 1024;
 
 /// What the model is told of a call that the end of its turn cut off.
 const UNFINISHED: &str = "error: the turn ended before this call did";
 
-/// What the model is told of a call that ended the turn itself.
-const ENDED: &str = "the turn ended with this call";
+/// What the model is told of a call that ended the turn with questions to the user.
+const ASKED: &str = "the user was asked: what they answered is below";
 
 /// What a call came to.
 struct Outcome {
@@ -49,6 +51,8 @@ impl Turn {
                 name: call.name.clone(),
                 arguments: call.arguments.clone(),
                 output: UNFINISHED.to_owned(),
+                images: Vec::new(),
+                client: None,
             })
             .collect();
         self.calls_running = true;
@@ -57,6 +61,8 @@ impl Turn {
         let kept = self.flush_hidden(records.into_iter().map(Record::ToolCall).collect()).await;
         let stop = stop?;
         kept?;
+        // Whoever began them has returned.
+        Box::pin(self.end_workflows()).await?;
         Ok(stop)
     }
 
@@ -94,7 +100,7 @@ impl Turn {
         match result {
             Ok(value) => {
                 info!(tool = %call.name, milliseconds, "called tool {}", call.name);
-                record.output = text(&value);
+                Told { text: record.output, images: record.images } = told(&value);
                 Ok(stop)
             }
             Err(err) => {
@@ -120,7 +126,8 @@ impl Turn {
                         Err(TurnEnd::Failed(Failure::User { message, retry }))
                     }
                     ToolError::Ended => {
-                        ENDED.clone_into(&mut record.output);
+                        record.client = self.waiting.answers(&call.call_id);
+                        ASKED.clone_into(&mut record.output);
                         Ok(true)
                     }
                     ToolError::Cancelled => Err(TurnEnd::Cancelled),
@@ -145,8 +152,8 @@ impl Turn {
         let arguments = parse_arguments(&call.arguments);
         let generation = self.generation.clone();
         let agent = self.agent.clone();
-        let context =
-            CallContext { call_id: Some(Arc::from(call.call_id.as_str())), ..self.call_context() };
+        let origin = CallOrigin::Model { call_id: Arc::from(call.call_id.as_str()) };
+        let context = CallContext { origin, ..self.call_context() };
         Box::pin(async move {
             let begin = Instant::now();
             let result = match arguments {
@@ -166,7 +173,8 @@ impl Turn {
             return;
         }
         let (output, failed) = match &outcome.result {
-            Ok(value) => (text(value), false),
+            Ok(value) => (told(value).text, false),
+            Err(ToolError::Ended) => (ASKED.to_owned(), false),
             Err(err) => (err.to_string(), true),
         };
         // Nobody listens any more: nobody misses it.
@@ -189,10 +197,10 @@ pub async fn run_nested(
     agent: &Arc<Agent>,
     calls: Vec<ToolCall>,
     context: &CallContext,
-    input: &mut Vec<InputItem>,
+    messages: &mut Vec<InputItem>,
 ) -> Result<(), ToolError> {
     for call in &calls {
-        input.push(InputItem::FunctionCall {
+        messages.push(InputItem::FunctionCall {
             call_id: call.call_id.clone(),
             name: call.name.clone(),
             arguments: call.arguments.clone(),
@@ -216,15 +224,17 @@ pub async fn run_nested(
     }
     results.sort_by_key(|(call_id, _)| order.iter().position(|it| it == call_id));
     for (call_id, result) in results {
-        let output = match result {
-            Ok(value) => text(&value),
-            Err(err @ ToolError::Failed(_)) => format!("error: {err}"),
+        let Told { text, images } = match result {
+            Ok(value) => told(&value),
+            Err(err @ ToolError::Failed(_)) => {
+                Told { text: format!("error: {err}"), ..Told::default() }
+            }
             Err(err @ (ToolError::Turn { .. } | ToolError::Ended | ToolError::Cancelled)) => {
                 return Err(err);
             }
         };
-        let output = vec![InputContent::Text(output)];
-        input.push(InputItem::FunctionCallOutput { call_id, output });
+        let output = pairs::output(text, &images);
+        messages.push(InputItem::FunctionCallOutput { call_id, output });
     }
     Ok(())
 }
@@ -288,51 +298,11 @@ fn parse_arguments(arguments: &str) -> Result<Value, String> {
         .map_err(|err| format!("the arguments are not valid JSON: {err}"))
 }
 
-/// A result as the model reads it: texts as they are, MCP's text content joined, all else as JSON.
-fn text(value: &Value) -> String {
-    let text = match value {
-        Value::String(text) => text.clone(),
-        Value::Object(map) if map.len() == 1 => match map.get("content").and_then(text_content) {
-            Some(text) => text,
-            None => value.to_string(),
-        },
-        other => other.to_string(),
-    };
-    if text.len() <= RESULT_BYTES {
-        return text;
-    }
-    let end = text.floor_char_boundary(RESULT_BYTES);
-    format!("{}\n[cut: the result has {} bytes]", &text[..end], text.len())
-}
-
-fn text_content(content: &Value) -> Option<String> {
-    let parts = content.as_array()?;
-    let texts: Option<Vec<&str>> = parts
-        .iter()
-        .map(|part| part.get("text").and_then(Value::as_str).filter(|_| part["type"] == "text"))
-        .collect();
-    Some(texts?.join("\n"))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::{RESULT_BYTES, parse_arguments, text};
-
-    #[test]
-    fn results_are_told_as_text() {
-        assert_eq!(text(&json!("plain")), "plain");
-        assert_eq!(text(&json!({ "a": [1, null] })), r#"{"a":[1,null]}"#);
-        let content = json!({ "content": [{ "type": "text", "text": "a" }, { "type": "text", "text": "b" }] });
-        assert_eq!(text(&content), "a\nb");
-        let long = text(&json!("é".repeat(RESULT_BYTES)));
-        assert!(
-            long.ends_with("[cut: the result has 524288 bytes]"),
-            "{}",
-            &long[long.len() - 60..]
-        );
-    }
+    use super::parse_arguments;
 
     #[test]
     fn missing_arguments_are_none_and_broken_ones_an_error() {

@@ -11,8 +11,9 @@ use crate::{
     context::RequestContext,
     plugin::{CallError, HandlerId, Plugin},
     store::Record,
-    tool::{CallContext, ToolError, TurnCall, TurnRequest, WidgetRequest},
+    tool::{CallContext, CallOrigin, ToolError, TurnCall, TurnRequest, WidgetRequest},
     turn::{
+        background::{self, Held},
         calls,
         requests::{self, NESTED_CALLS},
         widgets,
@@ -20,7 +21,8 @@ use crate::{
 };
 
 /// Runs a handler outside of a turn: a route, or the hook of an operation that is no turn. With a
-/// `thread` it may change that thread; what speaks to a chat is a clear error.
+/// `thread` it may change that thread, and have its agent respond there afterwards, in the background; what
+/// speaks to a chat is a clear error.
 pub async fn call_handler(
     app: &App,
     generation: &Arc<Generation>,
@@ -32,7 +34,9 @@ pub async fn call_handler(
 ) -> Result<Value, CallError> {
     let (mut detached, context, requests) = Detached::new(app, generation, request, thread);
     let call = plugin.call(handler, argument, context);
-    detached.drive(requests, call).await
+    let answer = detached.drive(requests, call).await?;
+    detached.respond().await;
+    Ok(answer)
 }
 
 /// Runs the handler of a sync action in its thread, and gives the item that it changed last.
@@ -48,6 +52,7 @@ pub async fn call_sync_action(
     let (mut detached, context, requests) = Detached::new(app, generation, request, Some(thread));
     let call = plugin.call(handler, argument, context);
     detached.drive(requests, call).await?;
+    detached.respond().await;
     Ok(detached.changed)
 }
 
@@ -70,6 +75,8 @@ struct Detached {
     generation: Arc<Generation>,
     request: Arc<RequestContext>,
     thread: Option<ThreadMetadata>,
+    /// The thread, for its agent to respond in when the handler has returned.
+    held: Option<Held>,
     requests: mpsc::Sender<TurnCall>,
     cancelled: CancellationToken,
     /// The item that a handler changed last.
@@ -89,6 +96,7 @@ impl Detached {
             generation: generation.clone(),
             request,
             thread,
+            held: None,
             requests: sender,
             // Whoever waits gets time to end when the server stops.
             cancelled: CancellationToken::new(),
@@ -104,7 +112,7 @@ impl Detached {
             thread: self.thread.clone().map(Arc::new),
             item: None,
             agent: None,
-            call_id: None,
+            origin: CallOrigin::Handler,
             widgets: self.generation.widgets.clone(),
             turn: self.requests.clone(),
             cancelled: self.cancelled.clone(),
@@ -123,7 +131,7 @@ impl Detached {
         loop {
             tokio::select! {
                 biased;
-                Some(TurnCall { request, reply }) = requests.recv() => {
+                Some(TurnCall { request, reply, .. }) = requests.recv() => {
                     // A handler that was stopped waits for no answer.
                     let (name, arguments) = match *request {
                         TurnRequest::CallTool { name, arguments } => (name, arguments),
@@ -144,6 +152,13 @@ impl Detached {
                 Some(()) = nested.next() => (),
                 out = &mut call => return out,
             }
+        }
+    }
+
+    /// Has the agent respond, where the handler that has returned wants it to.
+    async fn respond(&mut self) {
+        if let Some(held) = self.held.take() {
+            held.respond(&self.app, &self.generation, &self.request).await;
         }
     }
 
@@ -207,16 +222,24 @@ impl Detached {
             TurnRequest::Effect { .. } => "effect",
             TurnRequest::Image { .. } => "image",
             TurnRequest::Cite { .. } => "cite",
-            TurnRequest::Task { .. } => "task",
+            TurnRequest::Task(_) => "task",
             TurnRequest::BeginWorkflow { .. }
             | TurnRequest::WorkflowTask { .. }
             | TurnRequest::EndWorkflow { .. } => "workflow",
             TurnRequest::RunAgent { .. } => "agent_tool",
             TurnRequest::Respond => {
-                let message = "`respond` outside of a turn is not available in this version";
-                return Err(ToolError::Failed(message.to_owned()));
+                let (thread, user) = self.thread("respond")?;
+                if self.held.is_none() {
+                    let held = background::hold(&self.app, &user.key, &thread.id)
+                        .await
+                        .map_err(|err| ToolError::Failed(format!("`respond`: {err}")))?;
+                    self.held = Some(held);
+                }
+                return Ok(Value::Null);
             }
             TurnRequest::CallTool { .. } => "call_tool",
+            TurnRequest::ClientTool { .. } => "client_tool",
+            TurnRequest::Ask { .. } => "ask",
         };
         Err(ToolError::Failed(format!(
             "`{member}` speaks to a chat, and none is open here: use it in a tool or hook of a turn"

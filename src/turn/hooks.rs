@@ -6,13 +6,13 @@ use tracing::warn;
 use crate::{
     chatkit::{
         AssistantMessageContent, AssistantMessageItem, HiddenContextItem, ItemId, ItemKind,
-        NoticeLevel, ThreadItem, ThreadStreamEvent, UserMessageItem, now,
+        NoticeLevel, StructuredInputItem, ThreadItem, ThreadStreamEvent, UserMessageItem, now,
     },
     model::ModelRequest,
     plugin::{CallError, HandlerId, HookEvent, Plugin},
     store::{MessageNote, Record},
     turn::{
-        Failure, Turn, TurnEnd,
+        Failure, Respond, Turn, TurnEnd, Waiting,
         input::{self, Entry},
     },
 };
@@ -25,6 +25,13 @@ pub enum MessageOutcome {
     Rejected,
 }
 
+/// What the handlers of an event returned, by plugin.
+pub struct HookAnswers {
+    pub answers: Vec<(String, Value)>,
+    /// One of them ended the turn.
+    pub ended: bool,
+}
+
 impl Turn {
     /// Runs the handlers of `event`, one after the other, and gives what they returned, by plugin.
     pub async fn run_hooks(
@@ -32,12 +39,27 @@ impl Turn {
         event: HookEvent,
         argument: Value,
     ) -> Result<Vec<(String, Value)>, TurnEnd> {
+        let HookAnswers { answers, ended } = self.run_all_hooks(event, argument).await?;
+        if ended { Err(TurnEnd::Ended) } else { Ok(answers) }
+    }
+
+    /// The same, and whether a handler ended the turn: it keeps the others neither from running nor from counting.
+    pub async fn run_all_hooks(
+        &mut self,
+        event: HookEvent,
+        argument: Value,
+    ) -> Result<HookAnswers, TurnEnd> {
         let mut answers = Vec::new();
+        let mut ended = false;
         for (plugin, handler) in self.generation.hooks(event) {
             let name = plugin.manifest().name.clone();
-            answers.push((name, self.run_hook(plugin, handler, argument.clone()).await?));
+            match self.run_hook(plugin, handler, argument.clone()).await {
+                Ok(answer) => answers.push((name, answer)),
+                Err(TurnEnd::Ended) => ended = true,
+                Err(end) => return Err(end),
+            }
         }
-        Ok(answers)
+        Ok(HookAnswers { answers, ended })
     }
 
     /// Asks the handlers of `event` one after the other until one returns something, and gives that with the
@@ -90,11 +112,13 @@ impl Turn {
             item_id: message.id.clone(),
             text: None,
             rejected: false,
+            vars: Map::new(),
         };
         let event = json!({ "item": message, "text": message.text() });
         let mut records = Vec::new();
         let mut reason = None;
-        for (plugin, answer) in self.run_hooks(HookEvent::Message, event).await? {
+        let HookAnswers { answers, ended } = self.run_all_hooks(HookEvent::Message, event).await?;
+        for (plugin, answer) in answers {
             let Some(answer) = map(&plugin, "message", answer) else { continue };
             for (key, value) in answer {
                 match (key.as_str(), value) {
@@ -103,7 +127,7 @@ impl Turn {
                     ("context", content) if !content.is_null() => {
                         records.push(hidden(&self.thread.id, content));
                     }
-                    ("vars", Value::Object(vars)) => self.vars.extend(vars),
+                    ("vars", Value::Object(vars)) => note.vars.extend(vars),
                     (_, Value::Null) => (),
                     (key, _) => {
                         return Err(author(format!(
@@ -115,17 +139,50 @@ impl Turn {
             }
         }
         note.rejected = reason.is_some();
-        if note.rejected || note.text.is_some() {
+        self.vars.clone_from(&note.vars);
+        if note.rejected || note.text.is_some() || !note.vars.is_empty() {
             records.insert(0, Record::MessageNote(note));
         }
         if !records.is_empty() {
             self.sink.add_records(&records).await?;
             self.transcript.entries.extend(records.into_iter().map(Entry::Record));
         }
-        let Some(message) = reason else { return Ok(MessageOutcome::Answer) };
+        let Some(message) = reason else {
+            return if ended { Err(TurnEnd::Ended) } else { Ok(MessageOutcome::Answer) };
+        };
+        // What is rejected is not asked about either.
+        self.waiting = Waiting::default();
         let level = NoticeLevel::Warning;
         self.send(ThreadStreamEvent::Notice { level, message, title: None }).await?;
         Ok(MessageOutcome::Rejected)
+    }
+
+    /// `answer`: may add to what the user answered.
+    pub async fn run_answer_hooks(&mut self, item: &StructuredInputItem) -> Result<(), TurnEnd> {
+        let answers: Map<String, Value> =
+            item.inputs.iter().map(|it| (it.id().to_owned(), json!(it.answer()))).collect();
+        let event = json!({ "item": item, "answers": answers });
+        // The agent goes on anyway: it may be asked to.
+        self.respond = Respond::Asked;
+        let HookAnswers { answers, ended } = self.run_all_hooks(HookEvent::Answer, event).await?;
+        self.respond = Respond::Anyway;
+        let mut records = Vec::new();
+        for (plugin, answer) in answers {
+            let Some(answer) = map(&plugin, "answer", answer) else { continue };
+            for (key, value) in answer {
+                match (key.as_str(), value) {
+                    (_, Value::Null) => (),
+                    ("context", content) => records.push(hidden(&self.thread.id, content)),
+                    (key, _) => {
+                        return Err(author(format!(
+                            "an `answer` hook of plugin `{plugin}` returned `{key}`: it may return `context`"
+                        )));
+                    }
+                }
+            }
+        }
+        self.flush_hidden(records).await?;
+        if ended { Err(TurnEnd::Ended) } else { Ok(()) }
     }
 
     /// `tag`: what the model is told of the tags that it will see; the first answer wins.

@@ -1,16 +1,16 @@
 use std::collections::{BTreeMap, HashSet};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     chatkit::{
-        AssistantMessageItem, AttachmentId, ClientToolCallItem, ClientToolCallStatus, ItemId,
-        StructuredInput, StructuredInputItem, StructuredInputStatus, Tag, Task, ThreadItem,
-        UserMessageContent, UserMessageItem,
+        AssistantMessageItem, AttachmentId, ItemId, StructuredInput, StructuredInputItem,
+        StructuredInputStatus, Tag, Task, ThreadItem, UserMessageContent, UserMessageItem,
     },
     model::{InputContent, InputItem, Role},
     prompt::HistoryForm,
-    store::{MessageNote, Record, ToolCallRecord},
+    store::{MessageNote, Record},
+    turn::pairs::{ClientCalls, push_calls, push_client_tool_call, same_response},
 };
 
 /// The part of a thread that the model is told of, in its order.
@@ -53,20 +53,23 @@ impl Transcript {
         let entries = self.shown(form);
         // The message that is answered: what the user quoted matters until the answer is whole.
         let last = entries.iter().rposition(is_user_message);
+        let calls = ClientCalls::of(entries);
         let mut input = Vec::with_capacity(entries.len());
         let mut index = 0;
         while index < entries.len() {
             match &entries[index] {
                 Entry::Raw(item) => input.push(InputItem::Raw(item.clone())),
                 Entry::Record(Record::MessageNote(_)) => (),
+                // It is told where its call stands.
+                Entry::Record(Record::Item(item)) if calls.owned.contains(item.id()) => (),
                 Entry::Record(Record::Item(item)) => {
                     self.push_item(&mut input, item, &notes, last == Some(index));
                 }
                 Entry::Record(Record::ToolCall(call)) => {
                     // The calls of one response stand together, before their outputs.
-                    let calls = same_response(&entries[index..], call);
-                    push_calls(&mut input, &calls);
-                    index += calls.len();
+                    let siblings = same_response(&entries[index..], call);
+                    push_calls(&mut input, &siblings, &calls);
+                    index += siblings.len();
                     continue;
                 }
             }
@@ -143,6 +146,15 @@ impl Transcript {
             }
         }
         tags
+    }
+
+    /// What the hooks of `message` gave the prompt for the message that is answered.
+    pub fn vars(&self) -> Map<String, Value> {
+        let Some(Entry::Record(Record::Item(message))) = self.entries.get(self.begin_of_turn())
+        else {
+            return Map::new();
+        };
+        self.notes().get(message.id()).map(|note| note.vars.clone()).unwrap_or_default()
     }
 
     /// The messages with attachments that the model will see, the newest first.
@@ -284,7 +296,7 @@ fn describe_tag(tag: &Tag) -> String {
 }
 
 /// JSON with a space after `:` and `,`, as models see it most.
-fn python_json(data: &serde_json::Map<String, Value>) -> String {
+fn python_json(data: &Map<String, Value>) -> String {
     let fields: Vec<String> = data
         .iter()
         .map(|(key, value)| {
@@ -353,49 +365,6 @@ fn structured_input(item: &StructuredInputItem) -> InputItem {
          <StructuredInput>\n{}\n</StructuredInput>",
         lines.join("\n")
     ))
-}
-
-fn push_client_tool_call(input: &mut Vec<InputItem>, call: &ClientToolCallItem) {
-    // A pending call has no output, and providers refuse calls without one.
-    if call.status == ClientToolCallStatus::Pending {
-        return;
-    }
-    let output = call.output.clone().unwrap_or(Value::Null).to_string();
-    input.push(InputItem::FunctionCall {
-        call_id: call.call_id.clone(),
-        name: call.name.clone(),
-        arguments: Value::Object(call.arguments.clone()).to_string(),
-    });
-    input.push(InputItem::FunctionCallOutput {
-        call_id: call.call_id.clone(),
-        output: vec![InputContent::Text(output)],
-    });
-}
-
-fn same_response<'a>(entries: &'a [Entry], first: &ToolCallRecord) -> Vec<&'a ToolCallRecord> {
-    entries
-        .iter()
-        .map_while(|entry| match entry {
-            Entry::Record(Record::ToolCall(call)) if call.response == first.response => Some(call),
-            _ => None,
-        })
-        .collect()
-}
-
-fn push_calls(input: &mut Vec<InputItem>, calls: &[&ToolCallRecord]) {
-    for call in calls {
-        input.push(InputItem::FunctionCall {
-            call_id: call.call_id.clone(),
-            name: call.name.clone(),
-            arguments: call.arguments.clone(),
-        });
-    }
-    for call in calls {
-        input.push(InputItem::FunctionCallOutput {
-            call_id: call.call_id.clone(),
-            output: vec![InputContent::Text(call.output.clone())],
-        });
-    }
 }
 
 fn is_user_message(entry: &Entry) -> bool {

@@ -6,16 +6,20 @@
 
 mod agent;
 mod attachments;
+mod background;
 mod calls;
 mod detached;
 mod end;
 mod hooks;
 mod input;
 mod output;
+mod pairs;
 mod requests;
+mod result;
 mod sink;
 mod speak;
 mod title;
+mod waiting;
 mod widgets;
 mod workflow;
 
@@ -30,14 +34,15 @@ use tracing::Instrument;
 use crate::{
     app::{App, Generation, TurnGuard},
     chatkit::{
-        StreamOptions, Thread, ThreadItem, ThreadMetadata, ThreadStreamEvent, UserMessageItem,
+        StreamOptions, StructuredInputItem, Thread, ThreadItem, ThreadMetadata, ThreadStreamEvent,
+        UserMessageItem,
     },
     context::RequestContext,
     model::{ChosenModel, ModelError, Usage},
     plugin::{CallError, HandlerId, HookEvent, Plugin},
     prompt::Agent,
     store::Record,
-    tool::{CallContext, TurnCall},
+    tool::{CallContext, CallOrigin, TurnCall},
     user::UserKey,
 };
 
@@ -47,6 +52,7 @@ use self::{
     input::{Entry, Transcript},
     output::Output,
     sink::EventSink,
+    waiting::Waiting,
     widgets::OpenWidgets,
     workflow::Workflows,
 };
@@ -93,6 +99,8 @@ pub enum Cause {
     Message(UserMessageItem),
     /// An action of a widget: its handler runs, and after it the agent where the handler asks for it.
     Action { plugin: Arc<dyn Plugin>, handler: HandlerId, argument: Value },
+    /// The user's answers to questions: the item as it is stored.
+    Answers(StructuredInputItem),
     /// The agent goes on with what the thread holds.
     Continue,
 }
@@ -115,11 +123,14 @@ struct Turn {
     model: Result<ChosenModel, ModelError>,
     thread: ThreadMetadata,
     message: Option<Arc<UserMessageItem>>,
+    /// The tool that the model has to call first.
+    tool_choice: Option<String>,
     respond: Respond,
     sink: EventSink,
     transcript: Transcript,
     output: Output,
     workflows: Workflows,
+    waiting: Waiting,
     widgets: OpenWidgets,
     vars: Map<String, Value>,
     usage: Usage,
@@ -178,6 +189,7 @@ async fn run(app: App, start: Start, client: mpsc::Sender<Vec<ThreadStreamEvent>
         agent,
         model,
         message: message.map(Arc::new),
+        tool_choice: None,
         respond: Respond::Anyway,
         sink,
         transcript: Transcript::default(),
@@ -185,6 +197,7 @@ async fn run(app: App, start: Start, client: mpsc::Sender<Vec<ThreadStreamEvent>
         thread,
         generation,
         workflows: Workflows::default(),
+        waiting: Waiting::default(),
         widgets: OpenWidgets::default(),
         vars: Map::new(),
         usage: Usage::default(),
@@ -234,6 +247,9 @@ impl Turn {
             Ok(_) | Err(TurnEnd::Ended) => (),
             Err(end) => return Err(end),
         }
+        Box::pin(self.close_workflow()).await?;
+        // Below all that hooks show. What answers it may come at once: the turn is to end now.
+        Box::pin(self.show_waiting()).await?;
         self.flush_thread().await
     }
 
@@ -243,11 +259,16 @@ impl Turn {
                 let item = ThreadItem::UserMessage(message.clone());
                 self.transcript.entries = vec![Entry::Record(Record::Item(item))];
                 let event = json!({ "thread": self.thread });
-                Box::pin(self.run_hooks(HookEvent::ThreadCreated, event)).await?;
+                let created = Box::pin(self.run_all_hooks(HookEvent::ThreadCreated, event)).await?;
+                // Whoever looks over messages does so whatever the turn ends with.
                 if Box::pin(self.admit_message(&message)).await? == MessageOutcome::Rejected {
                     return Ok(());
                 }
+                if created.ended {
+                    return Err(TurnEnd::Ended);
+                }
                 self.title = self.begin_title(&message);
+                self.tool_choice = self.forced_tool();
             }
             Cause::Message(message) => {
                 Box::pin(self.load_transcript()).await?;
@@ -255,6 +276,7 @@ impl Turn {
                 if Box::pin(self.admit_message(&message)).await? == MessageOutcome::Rejected {
                     return Ok(());
                 }
+                self.tool_choice = self.forced_tool();
             }
             Cause::Action { plugin, handler, argument } => {
                 self.respond = Respond::IfAsked;
@@ -264,6 +286,12 @@ impl Turn {
                 }
                 // With what the handler did.
                 Box::pin(self.load_transcript()).await?;
+            }
+            Cause::Answers(item) => {
+                Box::pin(self.load_transcript()).await?;
+                let replaced = ThreadItem::StructuredInput(item.clone());
+                self.sink.send_stored(ThreadStreamEvent::ItemReplaced { item: replaced }).await?;
+                Box::pin(self.run_answer_hooks(&item)).await?;
             }
             Cause::Continue => Box::pin(self.load_transcript()).await?,
         }
@@ -299,6 +327,7 @@ impl Turn {
         let visible = self.agent.front.history.items.max(1);
         let records = self.sink.rows().load_history(&self.thread.id, visible).await?;
         self.transcript.entries = records.into_iter().map(Entry::Record).collect();
+        self.vars = self.transcript.vars();
         Ok(())
     }
 
@@ -316,13 +345,21 @@ impl Turn {
 
     /// Nothing that is shown as work stays open when the work is done.
     async fn close_workflow(&mut self) -> Result<(), TurnEnd> {
-        for item in self.workflows.end_all().into_iter().chain(self.widgets.end_all()) {
+        self.end_workflows().await?;
+        for item in self.widgets.end_all() {
             self.send_shown(ThreadStreamEvent::ItemDone { item }).await?;
         }
         match self.output.close_workflow() {
             Some(event) => self.send(event).await,
             None => Ok(()),
         }
+    }
+
+    async fn end_workflows(&mut self) -> Result<(), TurnEnd> {
+        for item in self.workflows.end_all() {
+            self.send_shown(ThreadStreamEvent::ItemDone { item }).await?;
+        }
+        Ok(())
     }
 
     /// Sends an event of the model's, and keeps its item for what the model is told next.
@@ -371,7 +408,7 @@ impl Turn {
             thread: Some(Arc::new(self.thread.clone())),
             item: self.message.clone(),
             agent: Some(Arc::from(self.agent.id.as_str())),
-            call_id: None,
+            origin: CallOrigin::Handler,
             widgets: self.generation.widgets.clone(),
             turn: self.request_sender.clone(),
             cancelled: self.cancelled.child_token(),
@@ -402,7 +439,7 @@ impl Turn {
 
     fn summary(&self, error: &Value) -> Value {
         json!({
-            "items": self.items,
+            "items": self.items.iter().cloned().chain(self.waiting.items()).collect::<Vec<_>>(),
             "usage": {
                 "input_tokens": self.usage.input_tokens,
                 "output_tokens": self.usage.output_tokens,

@@ -1,11 +1,14 @@
+use std::collections::BTreeMap;
+
 use crate::{
     chatkit::{
-        Annotation, AssistantMessageContent, AssistantMessageItem, GeneratedImage,
+        Annotation, AssistantMessageContent, AssistantMessageItem, FileSource, GeneratedImage,
         GeneratedImageItem, ItemId, ItemKind, StatusIndicator, Task, ThreadId, ThreadItem,
-        ThreadItemUpdate, ThreadStreamEvent, Workflow, WorkflowItem, WorkflowKind, WorkflowSummary,
-        now,
+        ThreadItemUpdate, ThreadStreamEvent, TypedFileSource, TypedUrlSource, UrlSource, Workflow,
+        WorkflowItem, WorkflowKind, WorkflowSummary, now,
     },
-    model::ModelEvent,
+    model::{ModelEvent, Search, SearchKind},
+    turn::workflow::settle,
 };
 
 /// Turns what a model says into what the client sees, as `stream_agent_response` of the
@@ -19,6 +22,8 @@ pub struct Output {
     workflow: Option<WorkflowItem>,
     /// The thought that streams: the first of a workflow.
     thought: Option<Thought>,
+    /// Where in the workflow the searches of the provider stand, by its ids.
+    searches: BTreeMap<String, usize>,
     /// Tells the summaries of one reasoning item from those of the next.
     reasoning: usize,
     image: Option<GeneratedImageItem>,
@@ -42,6 +47,7 @@ impl Output {
             part_done: false,
             workflow: None,
             thought: None,
+            searches: BTreeMap::new(),
             reasoning: 0,
             image: None,
             partial_images,
@@ -95,22 +101,18 @@ impl Output {
             }
             ModelEvent::ReasoningAdded => {
                 self.reasoning += 1;
-                if self.workflow.is_some() {
-                    return Vec::new();
-                }
-                let item = WorkflowItem {
-                    id: ItemId::generate(ItemKind::Workflow),
-                    thread_id: self.thread.clone(),
-                    created_at: now(),
-                    workflow: Workflow {
-                        kind: WorkflowKind::Reasoning,
-                        tasks: Vec::new(),
-                        summary: None,
-                        expanded: false,
-                    },
-                };
-                self.workflow = Some(item.clone());
-                vec![ThreadStreamEvent::ItemAdded { item: ThreadItem::Workflow(item) }]
+                Vec::from_iter(self.open_workflow())
+            }
+            ModelEvent::SearchAdded { id, kind } => {
+                let search = Search { id, kind, queries: Vec::new(), sources: Vec::new() };
+                let mut events = Vec::from_iter(self.open_workflow());
+                events.extend(self.set_search(search, StatusIndicator::Loading));
+                events
+            }
+            ModelEvent::SearchDone(search) => {
+                let mut events = Vec::from_iter(self.open_workflow());
+                events.extend(self.set_search(search, StatusIndicator::Complete));
+                events
             }
             ModelEvent::ReasoningDelta { summary_index, delta } => {
                 Vec::from_iter(self.think(summary_index, &delta))
@@ -188,10 +190,49 @@ impl Output {
     pub fn close_workflow(&mut self) -> Option<ThreadStreamEvent> {
         let mut item = self.workflow.take()?;
         self.thought = None;
+        self.searches.clear();
+        settle(&mut item.workflow.tasks);
         let duration = now().duration_since(item.created_at).as_secs();
         item.workflow.summary = Some(WorkflowSummary::Duration { duration });
         item.workflow.expanded = false;
         Some(ThreadStreamEvent::ItemDone { item: ThreadItem::Workflow(item) })
+    }
+
+    /// Opens the workflow of the model's thoughts and searches, unless it is open.
+    fn open_workflow(&mut self) -> Option<ThreadStreamEvent> {
+        if self.workflow.is_some() {
+            return None;
+        }
+        let item = WorkflowItem {
+            id: ItemId::generate(ItemKind::Workflow),
+            thread_id: self.thread.clone(),
+            created_at: now(),
+            workflow: Workflow {
+                kind: WorkflowKind::Reasoning,
+                tasks: Vec::new(),
+                summary: None,
+                expanded: false,
+            },
+        };
+        self.workflow = Some(item.clone());
+        Some(ThreadStreamEvent::ItemAdded { item: ThreadItem::Workflow(item) })
+    }
+
+    fn set_search(&mut self, search: Search, status: StatusIndicator) -> Option<ThreadStreamEvent> {
+        let item = self.workflow.as_mut()?;
+        let tasks = &mut item.workflow.tasks;
+        let id = search.id.clone();
+        let task = search_task(search, status);
+        let update = if let Some(&task_index) = self.searches.get(&id) {
+            tasks[task_index] = task.clone();
+            ThreadItemUpdate::WorkflowTaskUpdated { task_index, task }
+        } else {
+            let task_index = tasks.len();
+            tasks.push(task.clone());
+            self.searches.insert(id, task_index);
+            ThreadItemUpdate::WorkflowTaskAdded { task_index, task }
+        };
+        Some(ThreadStreamEvent::ItemUpdated { item_id: item.id.clone(), update })
     }
 
     fn think(&mut self, summary_index: usize, delta: &str) -> Option<ThreadStreamEvent> {
@@ -244,6 +285,45 @@ impl Output {
             .map(|annotation| annotate(message, content_index, annotation))
             .collect()
     }
+}
+
+fn search_task(search: Search, status_indicator: StatusIndicator) -> Task {
+    let Search { kind, queries, sources, .. } = search;
+    match kind {
+        SearchKind::Web => Task::WebSearch {
+            status_indicator,
+            title: None,
+            title_query: queries.first().cloned(),
+            queries,
+            sources: sources
+                .into_iter()
+                .map(|url| {
+                    let title = host(&url).to_owned();
+                    TypedUrlSource { source: UrlSource { title, url, ..UrlSource::default() } }
+                })
+                .collect(),
+        },
+        SearchKind::Files => Task::File {
+            status_indicator,
+            title: (!queries.is_empty()).then(|| queries.join(", ")),
+            sources: sources
+                .into_iter()
+                .map(|filename| TypedFileSource {
+                    source: FileSource {
+                        title: filename.clone(),
+                        filename,
+                        ..FileSource::default()
+                    },
+                })
+                .collect(),
+        },
+    }
+}
+
+/// What a page is called of which no more is known.
+fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or(rest)
 }
 
 fn thought(content: String) -> Task {

@@ -3,15 +3,14 @@ use serde_json::{Value, json};
 use crate::{
     chatkit::{
         Annotation, GeneratedImage, GeneratedImageItem, HiddenContextItem, ItemId, ItemKind,
-        StatusIndicator, Task, TaskItem, ThreadId, ThreadItem, ThreadMetadata, ThreadStreamEvent,
-        now,
+        TaskItem, ThreadId, ThreadItem, ThreadMetadata, ThreadStreamEvent, now,
     },
     store::{Record, StoreError, UserStore},
-    tool::{ThreadPatch, ToolError, TurnCall, TurnRequest},
+    tool::{CallContext, ThreadPatch, ToolError, TurnCall, TurnRequest},
     turn::{
         Failure, Respond, Turn, TurnEnd,
         agent::{self, AgentRun},
-        calls,
+        calls, workflow,
     },
 };
 
@@ -24,14 +23,14 @@ pub const NESTED_CALLS: usize = 32;
 impl Turn {
     /// Does what a handler asked for, and answers it.
     pub async fn serve(&mut self, call: TurnCall) -> Result<(), TurnEnd> {
-        let TurnCall { request, reply } = call;
+        let TurnCall { request, origin, reply } = call;
         let answer = match *request {
             TurnRequest::CallTool { name, arguments } => {
                 if self.nested.len() >= NESTED_CALLS {
                     let _ = reply.send(Err(too_many_calls()));
                     return Ok(());
                 }
-                let context = self.call_context();
+                let context = CallContext { origin, ..self.call_context() };
                 let call =
                     calls::call(&self.generation, Some(&self.agent), &name, arguments, context);
                 self.nested.push(Box::pin(async move {
@@ -72,6 +71,15 @@ impl Turn {
                     }
                 };
                 let _ = reply.send(answer);
+                return Ok(());
+            }
+            TurnRequest::ClientTool { name, arguments, progress } => {
+                let end = self.call_client_tool(name, arguments, progress, origin).await?;
+                let _ = reply.send(Err(end));
+                return Ok(());
+            }
+            TurnRequest::Ask { questions } => {
+                let _ = reply.send(Err(self.ask_user(questions)));
                 return Ok(());
             }
             TurnRequest::Widget(request) => {
@@ -122,14 +130,12 @@ impl Turn {
                 Ok(Value::Null)
             }
             TurnRequest::Image { url } => self.show(image(&self.thread, url)).await,
-            TurnRequest::Task { title, content, icon } => {
-                let task =
-                    Task::Custom { status_indicator: StatusIndicator::None, title, icon, content };
+            TurnRequest::Task(patch) => {
                 let item = TaskItem {
                     id: ItemId::generate(ItemKind::Task),
                     thread_id: self.thread.id.clone(),
                     created_at: now(),
-                    task,
+                    task: workflow::new_task(patch),
                 };
                 self.show(ThreadItem::Task(item)).await
             }
@@ -169,6 +175,8 @@ impl Turn {
             | TurnRequest::RemoveItem(_)
             | TurnRequest::CallTool { .. }
             | TurnRequest::RunAgent { .. }
+            | TurnRequest::ClientTool { .. }
+            | TurnRequest::Ask { .. }
             | TurnRequest::Error { .. } => Ok(Value::Null),
         }
     }

@@ -106,6 +106,8 @@ impl Turn {
             | ModelEvent::ReasoningAdded
             | ModelEvent::ReasoningDelta { .. }
             | ModelEvent::ReasoningDone { .. }
+            | ModelEvent::SearchAdded { .. }
+            | ModelEvent::SearchDone(_)
             | ModelEvent::ImageAdded
             | ModelEvent::ImagePartial { .. }
             | ModelEvent::ImageDone { .. }) => {
@@ -135,8 +137,8 @@ impl Turn {
             model: model.model.clone(),
             instructions,
             input: self.transcript.input(form),
-            // The user's choice of a tool holds for the first answer, else the turn would not end.
-            tool_choice: self.forced_tool().filter(|_| round == 0),
+            // It holds for the first answer, else the turn would not end.
+            tool_choice: self.tool_choice.clone().filter(|_| round == 0),
             parallel_tool_calls: true,
             temperature: front.temperature,
             reasoning: front.reasoning.clone(),
@@ -148,7 +150,7 @@ impl Turn {
     }
 
     /// The tool that the composer's choice forces, if it names one that this agent has.
-    fn forced_tool(&self) -> Option<String> {
+    pub fn forced_tool(&self) -> Option<String> {
         let choice = self.message.as_ref()?.inference_options.tool_choice.as_ref()?;
         let known = self.generation.tools.0.contains_key(&choice.id);
         (known && self.agent.front.admits(&choice.id)).then(|| choice.id.clone())

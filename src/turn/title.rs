@@ -83,7 +83,9 @@ impl Turn {
         if title.is_none() {
             return Ok(());
         }
-        let given = self.drive(tokio::time::timeout(PATIENCE, poll_title(&mut title))).await;
+        // What waits for the user waits for no title.
+        let patience = if self.waiting.is_empty() { PATIENCE } else { Duration::ZERO };
+        let given = self.drive(tokio::time::timeout(patience, poll_title(&mut title))).await;
         // What the turn cannot wait for is waited for beside it.
         self.title = title;
         if let Ok(Some(given)) = given? {

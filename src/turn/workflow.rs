@@ -3,9 +3,10 @@ use std::collections::BTreeMap;
 use crate::{
     chatkit::{
         IconName, ItemId, ItemKind, StatusIndicator, Task, ThreadId, ThreadItem, ThreadItemUpdate,
-        ThreadStreamEvent, Workflow, WorkflowItem, WorkflowKind, WorkflowSummary, now,
+        ThreadStreamEvent, TypedFileSource, TypedUrlSource, Workflow, WorkflowItem, WorkflowKind,
+        WorkflowSummary, now,
     },
-    tool::TaskPatch,
+    tool::{TaskKind, TaskPatch, TaskSources},
 };
 
 /// The workflows that handlers of a turn have begun and not ended.
@@ -45,13 +46,7 @@ impl Workflows {
             change(task, patch);
             ThreadItemUpdate::WorkflowTaskUpdated { task_index, task: task.clone() }
         } else {
-            let mut task = Task::Custom {
-                status_indicator: StatusIndicator::None,
-                title: None,
-                icon: None,
-                content: None,
-            };
-            change(&mut task, patch);
+            let task = new_task(patch);
             tasks.push(task.clone());
             if tasks.len() == 1 {
                 let item = ThreadItem::Workflow(item.clone());
@@ -75,6 +70,7 @@ impl Workflows {
         if item.workflow.tasks.is_empty() {
             return None;
         }
+        settle(&mut item.workflow.tasks);
         item.workflow.expanded = expanded.unwrap_or(item.workflow.expanded);
         item.workflow.summary = match (title, item.workflow.summary.take()) {
             (Some(title), _) => Some(WorkflowSummary::Custom { title, icon }),
@@ -96,12 +92,90 @@ impl Workflows {
     }
 }
 
+/// Of tasks whose workflow ends: whatever is not done now never will be.
+pub fn settle(tasks: &mut [Task]) {
+    for task in tasks {
+        let status = status(task);
+        if *status == StatusIndicator::Loading {
+            *status = StatusIndicator::None;
+        }
+    }
+}
+
+fn status(task: &mut Task) -> &mut StatusIndicator {
+    let (Task::Custom { status_indicator, .. }
+    | Task::Thought { status_indicator, .. }
+    | Task::WebSearch { status_indicator, .. }
+    | Task::File { status_indicator, .. }
+    | Task::Image { status_indicator, .. }) = task;
+    status_indicator
+}
+
+/// A task as a handler wrote it.
+pub fn new_task(patch: TaskPatch) -> Task {
+    let (status_indicator, title) = (StatusIndicator::None, None);
+    let mut task = match patch.kind {
+        TaskKind::Custom => Task::Custom { status_indicator, title, icon: None, content: None },
+        TaskKind::Thought => Task::Thought { status_indicator, title, content: String::new() },
+        TaskKind::WebSearch => Task::WebSearch {
+            status_indicator,
+            title,
+            title_query: None,
+            queries: Vec::new(),
+            sources: Vec::new(),
+        },
+        TaskKind::File => Task::File { status_indicator, title, sources: Vec::new() },
+        TaskKind::Image => Task::Image { status_indicator, title },
+    };
+    change(&mut task, patch);
+    task
+}
+
+/// Changes what a task of its kind has; all else is without meaning for it.
 fn change(task: &mut Task, patch: TaskPatch) {
-    // Handlers make no others.
-    let Task::Custom { status_indicator, title, icon, content } = task else { return };
-    let TaskPatch { title: new_title, content: new_content, icon: new_icon, status } = patch;
+    let TaskPatch {
+        kind: _,
+        title: new_title,
+        content: new_content,
+        icon: new_icon,
+        status: new_status,
+        query,
+        queries: new_queries,
+        sources: new_sources,
+    } = patch;
+    if let Some(new_status) = new_status {
+        *status(task) = new_status;
+    }
+    let (Task::Custom { title, .. }
+    | Task::Thought { title, .. }
+    | Task::WebSearch { title, .. }
+    | Task::File { title, .. }
+    | Task::Image { title, .. }) = task;
     *title = new_title.or(title.take());
-    *content = new_content.or(content.take());
-    *icon = new_icon.or(icon.take());
-    *status_indicator = status.unwrap_or(*status_indicator);
+    match task {
+        Task::Custom { icon, content, .. } => {
+            *content = new_content.or(content.take());
+            *icon = new_icon.or(icon.take());
+        }
+        Task::Thought { content, .. } => {
+            if let Some(new_content) = new_content {
+                *content = new_content;
+            }
+        }
+        Task::WebSearch { title_query, queries, sources, .. } => {
+            *title_query = query.or(title_query.take());
+            if let Some(new_queries) = new_queries {
+                *queries = new_queries;
+            }
+            if let Some(TaskSources { pages, .. }) = new_sources {
+                *sources = pages.into_iter().map(|source| TypedUrlSource { source }).collect();
+            }
+        }
+        Task::File { sources, .. } => {
+            if let Some(TaskSources { files, .. }) = new_sources {
+                *sources = files.into_iter().map(|source| TypedFileSource { source }).collect();
+            }
+        }
+        Task::Image { .. } => (),
+    }
 }

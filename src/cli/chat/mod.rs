@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 
 use crate::{
-    chatkit::{ThreadItem, ThreadItemUpdate, ThreadStreamEvent},
+    chatkit::{StructuredInput, ThreadItem, ThreadItemUpdate, ThreadStreamEvent},
     cli::output::{Output, bold, dim, red},
     config::{AuthMode, Config, Environment},
 };
@@ -362,16 +362,36 @@ fn describe(item: &ThreadItem) -> String {
             | crate::chatkit::Task::File { .. }
             | crate::chatkit::Task::Image { .. } => format!("[{kind}]"),
         },
+        ThreadItem::ClientToolCall(call) => {
+            format!("[{kind}: {}, which only a page can run]", call.name)
+        }
+        ThreadItem::StructuredInput(item) => {
+            let questions: Vec<String> = item.inputs.iter().map(describe_question).collect();
+            format!("[{}]", questions.join("; "))
+        }
         ThreadItem::UserMessage(_)
         | ThreadItem::AssistantMessage(_)
-        | ThreadItem::ClientToolCall(_)
         | ThreadItem::Widget(_)
         | ThreadItem::GeneratedImage(_)
-        | ThreadItem::StructuredInput(_)
         | ThreadItem::Workflow(_)
         | ThreadItem::HiddenContextItem(_)
         | ThreadItem::SdkHiddenContext(_)
         | ThreadItem::EndOfTurn(_) => format!("[{kind}]"),
+    }
+}
+
+/// A question with its answer, or with what can be answered.
+fn describe_question(input: &StructuredInput) -> String {
+    let (question, options) = match input {
+        StructuredInput::MultipleChoice { question, options, .. } => (question, &options[..]),
+        StructuredInput::Freeform { question, .. } => (question, &[][..]),
+    };
+    let options: Vec<&str> = options.iter().map(|it| it.value.as_str()).collect();
+    match input.answer() {
+        Some(answer) if answer.skipped => format!("{question} (skipped)"),
+        Some(answer) => format!("{question} {}", answer.values.join(", ")),
+        None if options.is_empty() => question.clone(),
+        None => format!("{question} ({})", options.join(", ")),
     }
 }
 

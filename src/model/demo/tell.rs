@@ -4,7 +4,7 @@ use std::{fmt::Write, sync::Arc};
 
 use serde_json::Value;
 
-use super::texts_of;
+use super::{HIDDEN, QUESTIONS, text_of, texts_of};
 use crate::{model::InputItem, tool::ToolSpec};
 
 const MAX_QUOTE_CHARS: usize = 600;
@@ -110,6 +110,30 @@ pub fn instructions(instructions: &str) -> String {
          Edit the file, and my next answer follows the new text.\n",
         quote(instructions)
     )
+}
+
+/// What the user answered to questions, if that is the news.
+pub fn answers(items: &[InputItem]) -> Option<String> {
+    let text = items.iter().map(text_of).rfind(|text| text.starts_with(QUESTIONS))?;
+    let answers = within(&text, "StructuredInput").unwrap_or_default();
+    Some(format!("Thank you. I have noted:\n\n{}\n", answers.trim()))
+}
+
+/// What a plugin told beside the conversation.
+pub fn context(items: &[InputItem]) -> Option<String> {
+    let told: Vec<String> = items
+        .iter()
+        .map(text_of)
+        .filter(|text| text.starts_with(HIDDEN))
+        .filter_map(|text| within(&text, "HiddenContext").map(quote))
+        .collect();
+    (!told.is_empty()).then(|| format!("I was told:\n\n{}\n", told.join("\n\n")))
+}
+
+/// The text between `<tag>` and `</tag>`.
+fn within<'a>(text: &'a str, tag: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("<{tag}>"))?;
+    rest.rsplit_once(&format!("</{tag}>")).map(|(inner, _)| inner)
 }
 
 /// What tools answered, if that is the news. `items` come after the user's last message.

@@ -239,6 +239,38 @@ async fn it_tells_what_a_tool_answered() {
 }
 
 #[tokio::test]
+async fn it_tells_what_it_hears_between_messages() {
+    let said = InputItem::Message {
+        role: Role::Assistant,
+        content: vec![InputContent::Text("Hi.".to_owned())],
+    };
+    let hear = async |heard: &[&str]| {
+        let mut request = with_tools(say("call roll_dice 6"));
+        request.input.push(said.clone());
+        request.input.extend(heard.iter().map(|text| user(text)));
+        ask(request).await
+    };
+    let hidden = "Hidden context for the agent (not shown to the user):\n<HiddenContext>\nA parcel came.\n</HiddenContext>";
+    let questions = "A structured input request was displayed to the user with the following status: answered\n\
+                     <StructuredInput>\n- Which size?: Large\n</StructuredInput>";
+    assert_snapshot!(hear(&[questions, hidden]).await, @r"
+    Thank you. I have noted:
+
+    - Which size?: Large
+
+    I was told:
+
+    > A parcel came.
+    ");
+    assert_snapshot!(hear(&[hidden]).await, @r"
+    I was told:
+
+    > A parcel came.
+    ");
+    assert_snapshot!(hear(&[]).await, @"I was asked to go on, and have nothing to add.");
+}
+
+#[tokio::test]
 async fn it_streams_word_by_word() {
     let text = events(DEMO.stream(say("what page am I on"))).await;
     assert!(text.starts_with("message\n  part 0\n    \"My \"\n    \"instructions \"\n"), "{text}");

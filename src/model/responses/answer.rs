@@ -1,4 +1,9 @@
-use std::{borrow::Cow, collections::VecDeque, mem, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{HashSet, VecDeque},
+    mem,
+    sync::Arc,
+};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -6,7 +11,7 @@ use serde_json::Value;
 use crate::{
     chatkit::{Annotation, FileSource, Source, UrlSource},
     model::{
-        Finish, MAX_CALLS, MAX_PARTS, ModelEvent, ToolCall, Usage,
+        Finish, MAX_CALLS, MAX_PARTS, ModelEvent, Search, SearchKind, ToolCall, Usage,
         failure::Complaint,
         http::Decoder,
         loose::{self, Loose},
@@ -14,6 +19,9 @@ use crate::{
         new_call_id,
     },
 };
+
+/// Of the queries and the sources of one search.
+const MAX_SEARCH: usize = 50;
 
 /// An answer of the Responses API, as far as it has come.
 pub struct Answer {
@@ -64,6 +72,8 @@ struct Event<'a> {
 struct Added<'a> {
     #[serde(borrow, default, rename = "type")]
     kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    id: Loose<'a>,
 }
 
 impl Answer {
@@ -113,8 +123,9 @@ impl Answer {
                 }
             }
             "response.output_item.added" => {
-                let item = loose::object::<Added<'_>>(event.item);
-                self.add_item(item.as_ref().map_or("", |it| &it.kind), events);
+                if let Some(item) = loose::object::<Added<'_>>(event.item) {
+                    self.add_item(&item, events);
+                }
             }
             "response.output_item.done" => {
                 self.end_item(loose::value(event.item).unwrap_or_default(), events)?;
@@ -160,8 +171,8 @@ impl Answer {
         Ok(())
     }
 
-    fn add_item(&mut self, kind: &str, events: &mut VecDeque<ModelEvent>) {
-        match kind {
+    fn add_item(&mut self, item: &Added<'_>, events: &mut VecDeque<ModelEvent>) {
+        match &*item.kind {
             "message" => {
                 self.close_message(events);
                 self.open_message(events);
@@ -174,7 +185,13 @@ impl Answer {
                 self.close_message(events);
                 self.open_image(events);
             }
-            _ => (),
+            kind => {
+                if let Some(kind) = search_kind(kind) {
+                    self.close_message(events);
+                    let id = loose::text(item.id);
+                    events.push_back(ModelEvent::SearchAdded { id, kind });
+                }
+            }
         }
     }
 
@@ -220,8 +237,11 @@ impl Answer {
             }
             "" => (),
             // Reasoning, and the provider's own tools, which must stand where they stood.
-            _ => {
+            kind => {
                 self.close_message(events);
+                if let Some(kind) = search_kind(kind) {
+                    events.push_back(ModelEvent::SearchDone(search(kind, &item)));
+                }
                 if item.get("encrypted_content").or_else(|| item.get("id")).is_some() {
                     events.push_back(ModelEvent::Raw(item));
                 }
@@ -344,6 +364,43 @@ pub fn whole_text(answer: &Value) -> String {
         .filter(|item| item["type"] == "message")
         .map(|item| loose::text_of(&item["content"]))
         .collect()
+}
+
+fn search_kind(item: &str) -> Option<SearchKind> {
+    match item {
+        "web_search_call" => Some(SearchKind::Web),
+        "file_search_call" => Some(SearchKind::Files),
+        _ => None,
+    }
+}
+
+/// What was looked for, and where something was found. Providers leave out most of it unless they are asked for it.
+fn search(kind: SearchKind, item: &Value) -> Search {
+    let texts = |list: &Value, key: &str| -> Vec<String> {
+        let texts = list.as_array().into_iter().flatten();
+        let texts = texts.filter_map(|it| it.as_str().or_else(|| it[key].as_str()));
+        texts.take(MAX_SEARCH).map(str::to_owned).collect()
+    };
+    let text = |value: &Value| -> Vec<String> {
+        value.as_str().filter(|it| !it.is_empty()).map(str::to_owned).into_iter().collect()
+    };
+    let action = &item["action"];
+    let (mut queries, mut sources) = match kind {
+        SearchKind::Web => (texts(&action["queries"], "query"), texts(&action["sources"], "url")),
+        SearchKind::Files => {
+            (texts(&item["queries"], "query"), texts(&item["results"], "filename"))
+        }
+    };
+    if queries.is_empty() {
+        queries = text(&action["query"]);
+    }
+    // A page that was opened, or looked through.
+    if sources.is_empty() {
+        sources = text(&action["url"]);
+    }
+    let mut seen = HashSet::new();
+    sources.retain(|it| seen.insert(it.clone()));
+    Search { id: item["id"].as_str().unwrap_or_default().to_owned(), kind, queries, sources }
 }
 
 fn is_error(event: &Event<'_>) -> bool {

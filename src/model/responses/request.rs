@@ -28,7 +28,7 @@ pub fn body(request: &ModelRequest, names: &ToolNames, delivery: Delivery) -> By
         input: request.input.iter().filter_map(|item| input_item(item, names)).collect(),
         stream: delivery == Delivery::Streamed,
         store: false,
-        include: reasoning.map(|_| ["reasoning.encrypted_content"]),
+        include: include(request),
         tool_choice: request.tool_choice.as_deref().filter(|_| !tools.is_empty()).map(|name| {
             if request.hosted.iter().any(|tool| tool["type"] == name) {
                 json!({ "type": name })
@@ -53,6 +53,17 @@ pub fn body(request: &ModelRequest, names: &ToolNames, delivery: Delivery) -> By
     serde_json::to_vec(&body).expect("the keys are strings and the values JSON").into()
 }
 
+/// What the provider says only if it is asked to.
+fn include(request: &ModelRequest) -> Vec<&'static str> {
+    let has = |name: &str| request.hosted.iter().any(|tool| tool["type"] == name);
+    let extras = [
+        (request.reasoning.is_some(), "reasoning.encrypted_content"),
+        (has("web_search"), "web_search_call.action.sources"),
+        (has("file_search"), "file_search_call.results"),
+    ];
+    extras.into_iter().filter(|(wanted, _)| *wanted).map(|(_, name)| name).collect()
+}
+
 #[derive(Serialize)]
 struct Body<'a> {
     model: &'a str,
@@ -61,8 +72,8 @@ struct Body<'a> {
     input: Vec<Item<'a>>,
     stream: bool,
     store: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    include: Option<[&'static str; 1]>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    include: Vec<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<Tool<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]

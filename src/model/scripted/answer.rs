@@ -1,7 +1,7 @@
 use std::mem;
 
 use super::{ScriptedStep, step::ScriptedCall};
-use crate::model::{Finish, ModelEvent, ToolCall, new_call_id};
+use crate::model::{Finish, ModelEvent, Search, SearchKind, ToolCall, new_call_id};
 
 /// An answer that is being played.
 #[derive(Default)]
@@ -40,6 +40,13 @@ impl Answer {
                         .map(|(index, base64)| ModelEvent::ImagePartial { index, base64 }),
                 );
                 events.push(ModelEvent::ImageDone { base64: result });
+            }
+            ScriptedStep::Search { queries, sources } => {
+                self.close(&mut events);
+                let (id, kind) = (new_call_id(), SearchKind::Web);
+                events.push(ModelEvent::SearchAdded { id: id.clone(), kind });
+                let search = Search { id, kind, queries, sources };
+                events.push(ModelEvent::SearchDone(search));
             }
             ScriptedStep::Raw(item) => {
                 self.close(&mut events);

@@ -35,6 +35,11 @@ pub enum ScriptedStep {
         partials: Vec<String>,
         result: String,
     },
+    /// A search of the web.
+    Search {
+        queries: Vec<String>,
+        sources: Vec<String>,
+    },
     Raw(Value),
     Usage(Usage),
     Finish(Finish),
@@ -160,6 +165,8 @@ struct RawStep {
     id: Option<String>,
     image: Option<String>,
     partials: Option<Vec<String>>,
+    search: Option<Vec<String>>,
+    sources: Option<Vec<String>>,
     raw: Option<Value>,
     usage: Option<RawUsage>,
     finish: Option<RawFinish>,
@@ -201,6 +208,9 @@ impl TryFrom<RawStep> for ScriptedStep {
         if raw.image.is_none() && raw.partials.is_some() {
             return Err("`partials` belong to an `image`: give it too".to_owned());
         }
+        if raw.search.is_none() && raw.sources.is_some() {
+            return Err("`sources` belong to a `search`: give it too".to_owned());
+        }
         if raw.complete.is_some() {
             return Err("`complete` is a response of its own, not a step".to_owned());
         }
@@ -224,6 +234,8 @@ impl TryFrom<RawStep> for ScriptedStep {
             }),
             call,
             image,
+            raw.search
+                .map(|queries| Self::Search { queries, sources: raw.sources.unwrap_or_default() }),
             raw.raw.map(Self::Raw),
             raw.usage.map(|RawUsage { input_tokens, output_tokens }| {
                 Self::Usage(Usage { input_tokens, output_tokens })
@@ -265,7 +277,7 @@ mod tests {
 
     #[test]
     fn errors_say_where_and_what_to_do() {
-        assert_snapshot!(error("[[{ \"txt\": \"a\" }]]"), @r#"script.json:1:9: unknown field `txt`, expected one of `text`, `texts`, `refusal`, `reasoning`, `annotation`, `call`, `args`, `id`, `image`, `partials`, `raw`, `usage`, `finish`, `fail`, `delay_ms`, `gate`, `complete` (a script is a list of responses, each a list of steps like `{"text": "Hi"}` or `{"call": "tool", "args": {}}`)"#);
+        assert_snapshot!(error("[[{ \"txt\": \"a\" }]]"), @r#"script.json:1:9: unknown field `txt`, expected one of `text`, `texts`, `refusal`, `reasoning`, `annotation`, `call`, `args`, `id`, `image`, `partials`, `search`, `sources`, `raw`, `usage`, `finish`, `fail`, `delay_ms`, `gate`, `complete` (a script is a list of responses, each a list of steps like `{"text": "Hi"}` or `{"call": "tool", "args": {}}`)"#);
         assert_snapshot!(error("[\n  { \"args\": {} }\n]"), @r#"script.json:2:16: `args` and `id` belong to a `call`: name the tool (a script is a list of responses, each a list of steps like `{"text": "Hi"}` or `{"call": "tool", "args": {}}`)"#);
         assert_snapshot!(error("[{ \"text\": \"a\", \"call\": \"b\" }]"), @r#"script.json:1:29: a step does one thing: make several of it (a script is a list of responses, each a list of steps like `{"text": "Hi"}` or `{"call": "tool", "args": {}}`)"#);
         assert_snapshot!(error("[{}]"), @r#"script.json:1:3: a step says what the model does, e.g. `text` or `call` (a script is a list of responses, each a list of steps like `{"text": "Hi"}` or `{"call": "tool", "args": {}}`)"#);

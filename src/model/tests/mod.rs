@@ -73,6 +73,14 @@ pub async fn events(mut stream: BoxStream<'static, Result<ModelEvent, ModelError
             }
             Ok(ModelEvent::ImageAdded) => writeln!(text, "image"),
             Ok(ModelEvent::ImagePartial { index, base64 }) => writeln!(text, "  {index} {base64}"),
+            Ok(ModelEvent::SearchAdded { id, kind }) => {
+                writeln!(text, "search {kind:?} {id}")
+            }
+            Ok(ModelEvent::SearchDone(search)) => writeln!(
+                text,
+                "searched {} for {:?} in {:?}",
+                search.id, search.queries, search.sources
+            ),
             Ok(ModelEvent::ImageDone { base64 }) => writeln!(text, "image done {base64}"),
             Ok(ModelEvent::Raw(item)) => writeln!(text, "raw {item}"),
             Ok(ModelEvent::Usage(usage)) => {

@@ -133,6 +133,7 @@ async fn everything_is_said_in_the_words_of_the_responses_api() {
     store: false
     include:
       "reasoning.encrypted_content"
+      "web_search_call.action.sources"
     tools:
       {"type":"function","name":"a_b","description":"The tool a.b.","parameters":{"type":"object","properties":{"x":{"type":"integer"}}},"strict":false}
       {"type":"web_search"}

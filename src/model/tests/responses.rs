@@ -91,6 +91,31 @@ async fn a_refusal_is_read_by_the_user() {
 }
 
 #[tokio::test]
+async fn searches_of_the_provider_are_told_with_what_they_found() {
+    assert_snapshot!(play(&[
+        r#"{"type":"response.output_item.added","item":{"id":"ws_1","type":"web_search_call","status":"in_progress"}}"#,
+        r#"{"type":"response.web_search_call.searching","item_id":"ws_1"}"#,
+        r#"{"type":"response.output_item.done","item":{"id":"ws_1","type":"web_search_call","action":{"type":"search","query":"weather","sources":[{"type":"url","url":"https://a.test"},{"type":"url","url":"https://a.test"},{"type":"api"}]}}}"#,
+        r#"{"type":"response.output_item.done","item":{"id":"ws_2","type":"web_search_call","action":{"type":"open_page","url":"https://b.test"}}}"#,
+        r#"{"type":"response.output_item.done","item":{"id":"fs_1","type":"file_search_call","queries":["a","b"],"results":[{"filename":"a.pdf","text":"…"}]}}"#,
+        r#"{"type":"response.output_item.done","item":{"id":"fs_2","type":"file_search_call","queries":7,"results":null}}"#,
+        COMPLETED,
+    ]).await, @r#"
+    search Web ws_1
+    searched ws_1 for ["weather"] in ["https://a.test"]
+    raw {"id":"ws_1","type":"web_search_call","action":{"type":"search","query":"weather","sources":[{"type":"url","url":"https://a.test"},{"type":"url","url":"https://a.test"},{"type":"api"}]}}
+    searched ws_2 for [] in ["https://b.test"]
+    raw {"id":"ws_2","type":"web_search_call","action":{"type":"open_page","url":"https://b.test"}}
+    searched fs_1 for ["a", "b"] in ["a.pdf"]
+    raw {"id":"fs_1","type":"file_search_call","queries":["a","b"],"results":[{"filename":"a.pdf","text":"…"}]}
+    searched fs_2 for [] in []
+    raw {"id":"fs_2","type":"file_search_call","queries":7,"results":null}
+    usage 11 7
+    done Stop
+    "#);
+}
+
+#[tokio::test]
 async fn images_and_other_tools_of_the_provider_are_read() {
     assert_snapshot!(play(&[
         r#"{"type":"response.output_item.done","item":{"id":"ws_1","type":"web_search_call","status":"completed"}}"#,
@@ -100,6 +125,7 @@ async fn images_and_other_tools_of_the_provider_are_read() {
         r#"{"type":"response.output_item.done","item":{"id":"ig_1","type":"image_generation_call","result":"BB=="}}"#,
         COMPLETED,
     ]).await, @r#"
+    searched ws_1 for [] in []
     raw {"id":"ws_1","type":"web_search_call","status":"completed"}
     image
       0 AA==

@@ -12,7 +12,7 @@ use crate::{
     context::{Page, RequestContext, RequestScope},
     model::{Scripted, ScriptedResponse},
     plugin::Permissions,
-    tool::TurnCall,
+    tool::{CallOrigin, TurnCall},
     user::User,
 };
 
@@ -63,7 +63,7 @@ fn context(user: Option<User>, thread: Option<&ThreadMetadata>) -> CallContext {
         thread: thread.cloned().map(Arc::new),
         item: None,
         agent: None,
-        call_id: None,
+        origin: CallOrigin::Handler,
         widgets: Arc::default(),
         turn: mpsc::channel(1).0,
         cancelled: CancellationToken::new(),
@@ -156,7 +156,7 @@ async fn a_tool_is_called_through_the_turn_where_it_is_permitted() {
     let context = CallContext { turn, ..context(Some(user("ada", None)), None) };
     let serve = async {
         for _ in 0..2 {
-            let TurnCall { request, reply } = calls.recv().await.unwrap();
+            let TurnCall { request, reply, .. } = calls.recv().await.unwrap();
             let TurnRequest::CallTool { name, arguments } = *request else { panic!("no call") };
             let answer = match name.as_str() {
                 "notes__add" => Ok(json!({ "added": arguments })),

@@ -150,7 +150,7 @@ impl RhaiPlugin {
         let argument = match &handler.kind {
             HandlerKind::Hook(HookEvent::Attachment) => ctx.attachment(&argument),
             HandlerKind::Tool { parameters, .. } => {
-                parameters.admit(argument).map_err(CallError::Thrown)?
+                schema::admit(parameters, argument).map_err(CallError::Thrown)?
             }
             HandlerKind::Hook(_) | HandlerKind::Route(_) | HandlerKind::Action(_) => {
                 value::to_dynamic(&argument)
@@ -403,8 +403,11 @@ fn prepare(
 }
 
 fn offer(handlers: &[Prepared], registered: Registered) -> Registration {
-    let mut registration =
-        Registration { agent_tools: registered.agent_tools, ..Registration::default() };
+    let mut registration = Registration {
+        agent_tools: registered.agent_tools,
+        client_tools: registered.client_tools,
+        ..Registration::default()
+    };
     for (index, Prepared { handler, .. }) in handlers.iter().enumerate() {
         let id = HandlerId(index);
         match &handler.kind {

@@ -8,12 +8,15 @@ use serde_json::{Value, json};
 use super::{
     error::{Failure, at, fail},
     options::{Fault, Options, list, nearest},
-    schema::{self, Parameters},
+    schema,
 };
 use crate::{
     config::RawPermissions,
     load_error::LoadError,
-    plugin::{ActionKind, ActionSpec, AgentTool, Declaration, HookEvent, Permissions, RouteSpec},
+    plugin::{
+        ActionKind, ActionSpec, AgentTool, ClientTool, Declaration, HookEvent, Parameters,
+        Permissions, RouteSpec,
+    },
     tool::{Approval, ToolSpec},
 };
 
@@ -24,6 +27,7 @@ pub struct Registered {
     pub declaration: Option<(Declaration, Place)>,
     pub handlers: Vec<Handler>,
     pub agent_tools: Vec<AgentTool>,
+    pub client_tools: Vec<ClientTool>,
     pub errors: Vec<LoadError>,
 }
 
@@ -136,6 +140,9 @@ pub fn register(module: &mut Module) {
             record(&context, |loading, place| route(loading, place, method, path, options, closure))
         },
     );
+    global("client_tool").set_into_module(module, |context: NativeCallContext<'_>, map: Map| {
+        record(&context, |loading, _| client_tool(loading, map))
+    });
     for kind in [ActionKind::Turn, ActionKind::Sync] {
         global(kind.function()).set_into_module(
             module,
@@ -144,10 +151,6 @@ pub fn register(module: &mut Module) {
             },
         );
     }
-    // Beside their siblings, for when they come.
-    global("client_tool").set_into_module(module, |context: NativeCallContext<'_>, _: Map| {
-        record(&context, |_, _| Err(later("client_tool")))
-    });
 }
 
 /// Adds to what is being loaded. What is wrong is noted, so that the rest of the file is checked too.
@@ -232,14 +235,7 @@ fn tool(loading: &mut Loading, place: Place, map: Map) -> Result<(), Fault> {
     check_new_tool(loading, &name)?;
     let description = options.required("description", Options::string)?;
     let closure = options.required("run", Options::closure)?;
-    let parameters = match options.any("parameters") {
-        None => Parameters::parse(serde_json::Map::new())?,
-        Some(value) => {
-            let json = super::value::to_json(&value)
-                .map_err(|err| Fault::new(format!("`parameters` of `tool`: {err}")))?;
-            Parameters::parse(schema::written(&value, json)?)?
-        }
-    };
+    let parameters = schema::read("tool", options.any("parameters"))?;
     let approval = match options.string("approval")?.as_deref() {
         None | Some("never") => Approval::Never,
         Some("destructive") => Approval::Destructive,
@@ -312,6 +308,34 @@ fn agent_tool(loading: &mut Loading, map: Map) -> Result<(), Fault> {
         mcp: false,
     };
     loading.registered.agent_tools.push(AgentTool { spec: Arc::new(spec), agent, stop });
+    Ok(())
+}
+
+fn client_tool(loading: &mut Loading, map: Map) -> Result<(), Fault> {
+    let known = ["name", "description", "parameters", "progress", "examples"];
+    let mut options = Options::new("client_tool", map, &known)?;
+    let name = options.required("name", Options::string)?;
+    check_new_tool(loading, &name)?;
+    let description = options.required("description", Options::string)?;
+    let parameters = schema::read("client_tool", options.any("parameters"))?;
+    let spec = ToolSpec {
+        name,
+        description,
+        parameters: parameters.schema.clone(),
+        examples: options.strings("examples")?.unwrap_or_default(),
+        stop: false,
+        parallel: true,
+        approval: Approval::Never,
+        annotations: serde_json::Map::new(),
+        timeout: None,
+        mcp: false,
+    };
+    let progress = options.string("progress")?;
+    loading.registered.client_tools.push(ClientTool {
+        spec: Arc::new(spec),
+        parameters: Arc::new(parameters),
+        progress,
+    });
     Ok(())
 }
 
@@ -427,7 +451,8 @@ fn check_new_tool(loading: &Loading, name: &str) -> Result<(), Fault> {
         HandlerKind::Hook(_) | HandlerKind::Route(_) | HandlerKind::Action(_) => None,
     });
     let agents = loading.registered.agent_tools.iter().map(|it| &it.spec.name);
-    if tools.chain(agents).any(|it| it == name) {
+    let clients = loading.registered.client_tools.iter().map(|it| &it.spec.name);
+    if tools.chain(agents).chain(clients).any(|it| it == name) {
         return Err(Fault::new(format!("the tool `{name}` is there already"))
             .remedy("give one of the two another name"));
     }
@@ -437,9 +462,4 @@ fn check_new_tool(loading: &Loading, name: &str) -> Result<(), Fault> {
 fn is_name(name: &str, longest: usize, marks: &str) -> bool {
     (1..=longest).contains(&name.len())
         && name.chars().all(|it| it.is_ascii_alphanumeric() || marks.contains(it))
-}
-
-fn later(name: &str) -> Fault {
-    Fault::new(format!("`{name}` is not available in this version"))
-        .remedy("remove it, or wait for a version that has it")
 }

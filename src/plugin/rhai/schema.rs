@@ -1,91 +1,37 @@
 use std::borrow::Cow;
 
-use jsonschema::Validator;
 use rhai::{Array, Dynamic, Map as RhaiMap};
 use serde_json::{Map, Value, json};
 
 use super::{
     options::Fault,
-    value::{to_dynamic, type_name},
+    value::{to_dynamic, to_json, type_name},
 };
+use crate::plugin::Parameters;
 
-/// What arguments a tool takes.
-pub struct Parameters {
-    /// A JSON Schema of `type: object`.
-    pub schema: Value,
-    validator: Validator,
+/// Reads a whole JSON Schema, where its `type` is `"object"`, or the short form.
+pub fn parse(written: Map<String, Value>) -> Result<Parameters, Fault> {
+    let whole = written.get("type").is_some_and(|it| it == "object");
+    let schema = if whole { Value::Object(written) } else { long_form(written)? };
+    Parameters::new(schema).map_err(|err| {
+        Fault::new(err)
+            .remedy("see https://json-schema.org/understanding-json-schema for what it may say")
+    })
 }
 
-impl Parameters {
-    /// Reads a whole JSON Schema, where its `type` is `"object"`, or the short form.
-    pub fn parse(written: Map<String, Value>) -> Result<Self, Fault> {
-        let whole = written.get("type").is_some_and(|it| it == "object");
-        let schema = if whole { Value::Object(written) } else { long_form(written)? };
-        let validator = jsonschema::options()
-            .with_retriever(NoRetriever)
-            .build(&schema)
-            .map_err(|err| invalid(&err))?;
-        Ok(Self { schema, validator })
-    }
-
-    /// The arguments as the script sees them: with defaults, `()` for what was left out, and the
-    /// numbers that the schema says. The error is for the model.
-    pub fn admit(&self, arguments: Value) -> Result<Dynamic, String> {
-        let mut arguments = match arguments {
-            Value::Null => Value::Object(Map::new()),
-            arguments => arguments,
-        };
-        self.drop_nulls(&mut arguments);
-        let problems: Vec<String> = self
-            .validator
-            .iter_errors(&arguments)
-            .take(10)
-            .map(|err| format!("{}: {}", path(err.instance_path().as_str()), shorten(&err)))
-            .collect();
-        if !problems.is_empty() {
-            return Err(format!("the arguments are not valid: {}", problems.join("; ")));
+/// The arguments as the script sees them: with defaults, `()` for what was left out, and the numbers
+/// that the schema says. The error is for the model.
+pub fn admit(parameters: &Parameters, arguments: Value) -> Result<Dynamic, String> {
+    let schema = &parameters.schema;
+    let arguments = parameters.check(arguments)?;
+    let known = schema.get("properties").and_then(Value::as_object);
+    let mut arguments = convert(&arguments, schema, schema);
+    if let (Some(known), Some(mut arguments)) = (known, arguments.write_lock::<RhaiMap>()) {
+        for name in known.keys() {
+            arguments.entry(name.as_str().into()).or_insert(Dynamic::UNIT);
         }
-        let known = self.schema.get("properties").and_then(Value::as_object);
-        let mut arguments = convert(&arguments, &self.schema, &self.schema);
-        if let (Some(known), Some(mut arguments)) = (known, arguments.write_lock::<RhaiMap>()) {
-            for name in known.keys() {
-                arguments.entry(name.as_str().into()).or_insert(Dynamic::UNIT);
-            }
-        }
-        Ok(arguments)
     }
-
-    /// Models send null for what they leave out.
-    fn drop_nulls(&self, arguments: &mut Value) {
-        let required = self.schema.get("required").and_then(Value::as_array);
-        let properties = self.schema.get("properties").and_then(Value::as_object);
-        let (Some(arguments), Some(properties)) = (arguments.as_object_mut(), properties) else {
-            return;
-        };
-        arguments.retain(|name, value| {
-            let optional = !required.is_some_and(|it| it.iter().any(|it| it == name.as_str()));
-            let Some(Value::Object(schema)) = properties.get(name) else { return true };
-            // Where a type is named and null is none of it.
-            let refuses = match schema.get("type") {
-                Some(Value::String(one)) => one != "null",
-                Some(Value::Array(some)) => some.iter().all(|it| it != "null"),
-                _ => false,
-            };
-            !(value.is_null() && optional && refuses)
-        });
-    }
-}
-
-/// Schemas say everything themselves: nothing is fetched.
-struct NoRetriever;
-
-impl jsonschema::Retrieve for NoRetriever {
-    fn retrieve(
-        &self,
-        uri: &jsonschema::Uri<String>,
-    ) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
-        Err(format!("`{uri}` is not fetched: put it under `$defs`").into())
-    }
+    Ok(arguments)
 }
 
 fn long_form(written: Map<String, Value>) -> Result<Value, Fault> {
@@ -125,26 +71,6 @@ fn long_form(written: Map<String, Value>) -> Result<Value, Fault> {
         "required": required,
         "additionalProperties": false,
     }))
-}
-
-fn invalid(err: &jsonschema::ValidationError<'_>) -> Fault {
-    let place = match err.instance_path().as_str() {
-        "" => String::new(),
-        path => format!(" at `{path}`"),
-    };
-    Fault::new(format!("`parameters` is not a valid JSON Schema{place}: {}", shorten(err)))
-        .remedy("see https://json-schema.org/understanding-json-schema for what it may say")
-}
-
-fn path(pointer: &str) -> &str {
-    if pointer.is_empty() { "/" } else { pointer }
-}
-
-/// The error's text without the value where that is long.
-fn shorten(err: &jsonschema::ValidationError<'_>) -> String {
-    const LONGEST: usize = 200;
-    let text = err.to_string();
-    if text.chars().count() <= LONGEST { text } else { err.masked().to_string() }
 }
 
 /// The value as the schema types it: integers where it says integer, floats where it says number.
@@ -226,14 +152,17 @@ fn whole(number: &serde_json::Number) -> Option<i64> {
     })
 }
 
-/// The parameters as a script gave them.
-pub fn written(value: &Dynamic, json: Value) -> Result<Map<String, Value>, Fault> {
+/// The parameters as a script gave them to `function`.
+pub fn read(function: &str, written: Option<Dynamic>) -> Result<Parameters, Fault> {
+    let Some(written) = written else { return parse(Map::new()) };
+    let json = to_json(&written)
+        .map_err(|err| Fault::new(format!("`parameters` of `{function}`: {err}")))?;
     match json {
-        Value::Object(map) => Ok(map),
+        Value::Object(map) => parse(map),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
             Err(Fault::new(format!(
-                "`parameters` of `tool` is no map but of the type {}",
-                type_name(value)
+                "`parameters` of `{function}` is no map but of the type {}",
+                type_name(&written)
             ))
             .remedy("write `parameters: #{ name: #{ type: \"string\" } }`"))
         }

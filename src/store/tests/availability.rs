@@ -179,7 +179,10 @@ async fn a_write_that_is_given_up_leaves_the_store_usable() {
     for polls in 0..12 {
         let mut write = std::pin::pin!(mine.add_records(&thread_id, &more, None));
         for _ in 0..polls {
-            let _ = futures::poll!(write.as_mut());
+            // On a busy machine it is done before.
+            if futures::poll!(write.as_mut()).is_ready() {
+                break;
+            }
             tokio::task::yield_now().await;
         }
     }

@@ -49,11 +49,13 @@ async fn lists_go_by_key_however_much_there_is() {
     );
     assert_snapshot!(plan(&store, items::LOAD_HISTORY).await, @r"
     SEARCH t USING INDEX sqlite_autoindex_threads_1 (id=?)
-    CORRELATED SCALAR SUBQUERY 2
+    CORRELATED SCALAR SUBQUERY 3
     USE TEMP B-TREE FOR string_agg(ORDER BY)
     SEARCH i USING INDEX items_by_thread (thread=? AND position>?)
-    CORRELATED SCALAR SUBQUERY 1
+    CORRELATED SCALAR SUBQUERY 2
     SEARCH v USING COVERING INDEX items_visible (thread=?)
+    CORRELATED SCALAR SUBQUERY 1
+    SEARCH u USING INDEX items_by_thread (thread=?)
     ");
     assert_snapshot!(plan(&store, items::LOAD_ITEM).await, @r"
     SEARCH i USING INDEX sqlite_autoindex_items_1 (id=?)

@@ -1,17 +1,17 @@
 use super::*;
+use crate::store::MessageNote;
 
 #[tokio::test]
-async fn history_goes_back_to_the_visible_item_that_was_asked_for() {
+async fn history_goes_back_from_the_last_message_to_the_visible_item_that_was_asked_for() {
     let store = with_records("h0 u1 c1 c2 a1 h1 u2 c3 a2 h2").await;
     let me = user("me");
     let mine = store.of(&me);
     mine.checkpoint(&"thr".into(), &answer("a3", "thr", "not yet"), None).await.unwrap();
     for (visible, expected) in [
-        (1, "a2 h2"),
-        (2, "u2 c3 a2 h2"),
-        (3, "a1 h1 u2 c3 a2 h2"),
-        (4, "u1 c1 c2 a1 h1 u2 c3 a2 h2"),
-        (5, "h0 u1 c1 c2 a1 h1 u2 c3 a2 h2"),
+        (1, "u2 c3 a2 h2"),
+        (2, "a1 h1 u2 c3 a2 h2"),
+        (3, "u1 c1 c2 a1 h1 u2 c3 a2 h2"),
+        (4, "h0 u1 c1 c2 a1 h1 u2 c3 a2 h2"),
         (usize::MAX, "h0 u1 c1 c2 a1 h1 u2 c3 a2 h2"),
     ] {
         let records = mine.load_history(&"thr".into(), visible).await.unwrap();
@@ -117,4 +117,16 @@ async fn what_follows_an_item_is_deleted_hidden_and_pending_too() {
     assert_eq!(mine.load_history(&"thr2".into(), 20).await.unwrap().len(), 1);
     mine.add_records(&"thr".into(), &records("a4"), None).await.unwrap();
     assert_eq!(visible(&store).await, "u1 a1 a4");
+}
+
+#[test]
+fn records_of_earlier_versions_are_read() {
+    let call: ToolCallRecord = serde_json::from_str(
+        r#"{"id":"tc_1","response":"r","call_id":"call_1","name":"clock","arguments":"{}","output":"noon"}"#,
+    )
+    .unwrap();
+    assert!(call.client.is_none() && call.images.is_empty());
+    let note: MessageNote =
+        serde_json::from_str(r#"{"id":"shcx_1","item_id":"msg_1","rejected":false}"#).unwrap();
+    assert!(note.vars.is_empty() && note.text.is_none());
 }

@@ -67,6 +67,8 @@ fn record(id: &str, thread: &str) -> Record {
             name: "clock".to_owned(),
             arguments: "{}".to_owned(),
             output: "noon".to_owned(),
+            images: Vec::new(),
+            client: None,
         }),
         _ => panic!("no kind of record begins like `{id}`"),
     }

@@ -43,8 +43,10 @@ const CTX: Members = Members {
         "user",
     ],
     functions: &[
+        "ask",
         "call_tool",
         "cite",
+        "client_tool",
         "data",
         "effect",
         "env",
@@ -69,7 +71,7 @@ const CTX: Members = Members {
         "widget",
         "workflow",
     ],
-    later: &["ask", "client_tool", "search"],
+    later: &["search"],
 };
 
 const THREAD: Members = Members {

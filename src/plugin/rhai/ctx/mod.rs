@@ -1,11 +1,13 @@
 //! `ctx`, the same in every handler. Its members stand in the groups of the documentation, one file each.
 
+mod ask;
 mod attachment;
 mod http;
 mod kv;
 mod member;
 mod outside;
 mod say;
+mod task;
 mod text;
 mod thread;
 mod who;
@@ -76,6 +78,7 @@ pub fn register(module: &mut Module) {
     attachment::register(module);
     thread::register(module);
     say::register(module);
+    ask::register(module);
     widget::register(module);
     workflow::register(module);
     kv::register(module);

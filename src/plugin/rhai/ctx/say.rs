@@ -7,10 +7,10 @@ use super::{
     super::{
         error::{Failure, fail},
         limits,
-        options::{Fault, Options},
         value::{to_dynamic, to_json},
     },
     Ctx, function,
+    task::read_task,
 };
 use crate::{
     chatkit::{IconName, NoticeLevel, Source},
@@ -61,8 +61,8 @@ pub fn register(module: &mut Module) {
         },
     );
     function("task").set_into_module(module, |ctx: &mut Ctx, task: Map| -> Shown {
-        let request = read_task(task).map_err(|fault| fail(fault.into_text()))?;
-        ctx.0.ask("task", request).map(|item| to_dynamic(&item))
+        let task = read_task("ctx.task", task, &[]).map_err(|fault| fail(fault.into_text()))?;
+        ctx.0.ask("task", TurnRequest::Task(task)).map(|item| to_dynamic(&item))
     });
     function("respond").set_into_module(module, |ctx: &mut Ctx| -> Done {
         ctx.0.ask("respond", TurnRequest::Respond).map(drop)
@@ -165,14 +165,4 @@ fn read_source(source: Value) -> Result<Source, Failure> {
     }
     serde_json::from_value(Value::Object(source))
         .map_err(|err| fail(format!("the source of `ctx.cite` is not valid: {err}")))
-}
-
-fn read_task(task: Map) -> Result<TurnRequest, Fault> {
-    let mut options = Options::new("ctx.task", task, &["title", "content", "icon"])?;
-    let icon = options.string("icon")?;
-    Ok(TurnRequest::Task {
-        title: options.string("title")?,
-        content: options.string("content")?,
-        icon: icon.as_deref().map(IconName::parse).transpose().map_err(Fault::new)?,
-    })
 }

@@ -16,6 +16,7 @@ use super::{
         options::{Fault, Options},
     },
     Call, Ctx, function,
+    task::{read_changes, read_task},
 };
 
 type Done = Result<(), Failure>;
@@ -40,13 +41,14 @@ pub fn register(module: &mut Module) {
     function("task").set_into_module(
         module,
         |workflow: &mut WorkflowHandle, task: Map| -> Result<TaskHandle, Failure> {
-            let patch = read_task("workflow.task", task).map_err(|it| fail(it.into_text()))?;
+            let patch =
+                read_task("workflow.task", task, &["status"]).map_err(|it| fail(it.into_text()))?;
             let index = workflow.set_task(None, patch)?;
             Ok(TaskHandle { workflow: workflow.clone(), index })
         },
     );
     function("update").set_into_module(module, |task: &mut TaskHandle, changes: Map| -> Done {
-        let patch = read_task("task.update", changes).map_err(|it| fail(it.into_text()))?;
+        let patch = read_changes("task.update", changes).map_err(|it| fail(it.into_text()))?;
         task.workflow.set_task(Some(task.index), patch).map(drop)
     });
     function("done").set_into_module(module, |task: &mut TaskHandle| -> Done {
@@ -105,29 +107,7 @@ impl Summary {
     }
 }
 
-fn read_task(function: &str, task: Map) -> Result<TaskPatch, Fault> {
-    let mut options = Options::new(function, task, &["title", "content", "icon", "status"])?;
-    let status = options.string("status")?;
-    Ok(TaskPatch {
-        title: options.string("title")?,
-        content: options.string("content")?,
-        icon: read_icon(&mut options)?,
-        status: status.as_deref().map(read_status).transpose()?,
-    })
-}
-
 fn read_icon(options: &mut Options<'_>) -> Result<Option<IconName>, Fault> {
     let icon = options.string("icon")?;
     icon.as_deref().map(IconName::parse).transpose().map_err(Fault::new)
-}
-
-fn read_status(status: &str) -> Result<StatusIndicator, Fault> {
-    match status {
-        "none" => Ok(StatusIndicator::None),
-        "loading" => Ok(StatusIndicator::Loading),
-        "complete" => Ok(StatusIndicator::Complete),
-        other => {
-            Err(Fault::new(format!("`status` is `none`, `loading` or `complete`, not `{other}`")))
-        }
-    }
 }

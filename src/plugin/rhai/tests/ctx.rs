@@ -51,7 +51,7 @@ async fn what_a_handler_says_goes_to_the_turn() {
     Image { url: "https://example.org/a.png" }
     Cite { source: Url(UrlSource { title: "https://example.org", description: None, timestamp: None, group: None, url: "https://example.org", attribution: None }), index: Some(3) }
     Cite { source: File(FileSource { title: "A", description: None, timestamp: None, group: None, filename: "a.pdf" }), index: None }
-    Task { title: Some("T"), content: None, icon: Some(IconName("check")) }
+    Task(TaskPatch { kind: Custom, title: Some("T"), content: None, icon: Some(IconName("check")), status: None, query: None, queries: None, sources: None })
     Respond
     Say { markdown: "**hi**" }
     "msg_2"
@@ -89,7 +89,7 @@ async fn what_is_not_permitted_is_refused_with_the_remedy() {
 
 #[tokio::test]
 async fn members_of_later_versions_say_so() {
-    for body in ["ctx.ask([])", "ctx.search(\"docs\", \"q\", #{})"] {
+    for body in ["ctx.search(\"docs\", \"q\", #{})"] {
         let outcome = outcome(body).await;
         assert!(outcome.ends_with("is not available in this version"), "{outcome}");
     }

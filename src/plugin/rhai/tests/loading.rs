@@ -188,7 +188,7 @@ async fn mistakes_are_told_with_place_and_remedy() {
     plugins/test.rhai:1:1: `permissions` knows no `htp` (did you mean `http`?)
     plugins/test.rhai:1:1: `a/b` cannot be a plugin's name (a name has 1 to 63 of the characters a-z, 0-9, `_` and `-`, and begins with a letter or digit)
     plugins/test.rhai:1:14: `plugin` is called twice (join the two maps)
-    plugins/test.rhai:1:1: `client_tool` is not available in this version (remove it, or wait for a version that has it)
+    plugins/test.rhai:1:1: `client_tool` lacks `description` (add `description: …` to its map)
     plugins/test.rhai:1:1: `action` lacks the action's type (write the `type` that the widget's action has)
     plugins/test.rhai:1:1: `tool` lacks `description` (add `description: …` to its map)
     plugins/test.rhai:1:23: there is no event `y` (there are `thread.created`, `thread.deleted`, `message`, `tag`, `attachment`, `request`, `response`, `answer`, `feedback`, `turn.done` and `turn.failed`)

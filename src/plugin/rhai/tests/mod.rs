@@ -26,7 +26,7 @@ use crate::{
     model::Models,
     plugin::{Approvals, CallError, HandlerId, Host, Plugin, PluginFiles, load},
     store::Store,
-    tool::{CallContext, ThreadPatch, TurnCall, TurnRequest},
+    tool::{CallContext, CallOrigin, ThreadPatch, TurnCall, TurnRequest},
     user::User,
 };
 
@@ -137,7 +137,7 @@ impl Turn {
             thread: Some(Arc::new(thread.clone())),
             item: Some(Arc::new(message())),
             agent: Some("assistant".into()),
-            call_id: None,
+            origin: CallOrigin::Handler,
             widgets: Arc::default(),
             turn: sender,
             cancelled: CancellationToken::new(),
@@ -188,7 +188,7 @@ async fn serve(
     mut thread: ThreadMetadata,
     shown: Arc<Mutex<String>>,
 ) {
-    while let Some(TurnCall { request, reply }) = calls.recv().await {
+    while let Some(TurnCall { request, reply, .. }) = calls.recv().await {
         let answer = match &*request {
             TurnRequest::LoadThread => serde_json::to_value(&thread).unwrap(),
             TurnRequest::UpdateThread(patch) => {
