@@ -251,7 +251,7 @@ function showStart() {
   at("start-hint").hidden = generation === undefined;
   const prompts = options.prompts?.length > 0 ? options.prompts : examples();
   page.prompts.replaceChildren(
-    ...prompts.slice(0, 6).map(({ label, prompt }) => el("button", { type: "button", onclick: () => usePrompt(prompt) }, label || prompt)),
+    ...prompts.slice(0, 12).map(({ label, prompt }) => el("button", { type: "button", onclick: () => usePrompt(prompt) }, label || prompt)),
   );
 }
 
