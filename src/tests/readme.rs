@@ -1,7 +1,8 @@
 //! What the README, the examples and the repository's own project promise.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
+use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use crate::{
@@ -25,7 +26,10 @@ fn read(path: &Path) -> String {
 
 /// The repository's own project, but for titles, which would ask the model as well.
 async fn own_project() -> Server {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    project(Path::new(env!("CARGO_MANIFEST_DIR"))).await
+}
+
+async fn project(root: &Path) -> Server {
     let mut files = Vec::new();
     let mut folders = vec![root.join("prompts"), root.join("plugins")];
     while let Some(folder) = folders.pop() {
@@ -84,6 +88,29 @@ async fn the_demo_tools_do_what_they_say() {
     let agenda = text(server.send(get_request("ada", "/x/calendar/agenda.ics")).await).await;
     assert!(agenda.contains("DTSTART;VALUE=DATE:20261224\r\n"), "{agenda}");
     assert!(agenda.contains("SUMMARY:Feed\\, again\\; soon\r\n"), "{agenda}");
+}
+
+#[tokio::test]
+async fn the_showcase_shows_every_kind_of_item() {
+    let server = project(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/showcase")).await;
+    assert_eq!(server.errors(), "");
+    let tools: Vec<String> = server.app.generation().tools.0.keys().cloned().collect();
+    let mut kinds = BTreeSet::new();
+    for tool in tools {
+        let arguments = if tool == "count" { json!({ "what": "foxes" }) } else { json!({}) };
+        server.model.push(ScriptedResponse::call(&tool, arguments));
+        if !["ask_page", "get_selection", "order_pizza"].contains(&tool.as_str()) {
+            server.model.push(ScriptedResponse::text("done"));
+        }
+        let (_, events) = server.create("ada", "go").await;
+        assert!(!server.last_input().contains("error:"), "{}", server.last_input());
+        for event in events {
+            let kind = event.pointer("/item/type").unwrap_or(&event["type"]);
+            kinds.insert(kind.as_str().unwrap().to_owned());
+        }
+    }
+    let kinds = kinds.into_iter().collect::<Vec<_>>().join(" ");
+    assert_snapshot!(kinds, @"assistant_message client_effect client_tool_call generated_image notice progress_update stream_options structured_input task thread.created thread.item.updated thread.updated user_message widget workflow");
 }
 
 #[test]

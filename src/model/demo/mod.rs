@@ -111,8 +111,10 @@ fn answer(request: &ModelRequest) -> Answer {
         let nothing = || "I was asked to go on, and have nothing to add.\n".to_owned();
         return Answer::Text(tell::context(news).unwrap_or_else(nothing));
     }
-    let text = last.map(|index| text_of(&request.input[index])).unwrap_or_default();
-    match Intent::of(&text, &request.tools, request.tool_choice.as_deref()) {
+    let parts = last.map(|index| texts(&request.input[index])).unwrap_or_default();
+    // What follows is of the files that came with it.
+    let said = parts.first().copied().unwrap_or_default();
+    match Intent::of(said, &request.tools, request.tool_choice.as_deref()) {
         Intent::Call { tool, arguments } => Answer::Call(ToolCall {
             call_id: new_call_id(),
             name: tool.name.clone(),
@@ -124,7 +126,7 @@ fn answer(request: &ModelRequest) -> Answer {
         Intent::Page => Answer::Text(tell::page(&request.instructions)),
         Intent::Instructions => Answer::Text(tell::instructions(&request.instructions)),
         Intent::Introduction => Answer::Text(tell::introduction(&request.tools)),
-        Intent::Other => Answer::Text(tell::other(&text, &request.tools)),
+        Intent::Other => Answer::Text(tell::other(&parts.join("\n\n"), &request.tools)),
     }
 }
 
@@ -149,11 +151,15 @@ const fn is_of_assistant(item: &InputItem) -> bool {
 }
 
 fn text_of(item: &InputItem) -> String {
+    texts(item).concat()
+}
+
+fn texts(item: &InputItem) -> Vec<&str> {
     match item {
         InputItem::Message { content, .. } => texts_of(content).collect(),
         InputItem::FunctionCall { .. }
         | InputItem::FunctionCallOutput { .. }
-        | InputItem::Raw(_) => String::new(),
+        | InputItem::Raw(_) => Vec::new(),
     }
 }
 
