@@ -18,6 +18,10 @@ use kitfox::{
 use serde_json::{Map, json};
 use tokio::runtime::Runtime;
 
+#[expect(dead_code, reason = "the tests use more of it")]
+#[path = "../src/tests/guest.rs"]
+mod guest;
+
 const SCRIPT: &str = r#"
     tool(#{
         name: "add", description: "Adds.",
@@ -26,7 +30,10 @@ const SCRIPT: &str = r#"
     });
 "#;
 
-/// A copy of this repository's own project, with one tool more.
+const COMPONENT: &str =
+    r#"{"tools":[{"name":"one","description":"d","parameters":{"a":{"type":"integer"}}}]}"#;
+
+/// A copy of this repository's own project, with two tools more.
 fn project() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -34,6 +41,8 @@ fn project() -> tempfile::TempDir {
         copy(&root.join(part), &folder.path().join(part));
     }
     fs::write(folder.path().join("plugins/add.rhai"), SCRIPT).unwrap();
+    let component = guest::plugin(COMPONENT, &guest::answer("{\"sum\":3}"));
+    fs::write(folder.path().join("plugins/one.wasm"), component).unwrap();
     folder
 }
 
@@ -93,13 +102,15 @@ fn tool_call(criterion: &mut Criterion) {
     let generation = app.generation();
     let user = User::new("header", "", "ada");
     let context = Arc::new(RequestContext::of_user(user, &Map::new()));
-    criterion.bench_function("call a Rhai tool", |bencher| {
-        bencher.to_async(&runtime).iter(|| async {
-            let arguments = json!({ "a": 1 });
-            let result = turn::call_tool(&app, &generation, "add", arguments, context.clone());
-            black_box(result.await.unwrap())
+    for (name, tool) in [("call a Rhai tool", "add"), ("call a tool that is a component", "one")] {
+        criterion.bench_function(name, |bencher| {
+            bencher.to_async(&runtime).iter(|| async {
+                let arguments = json!({ "a": 1 });
+                let result = turn::call_tool(&app, &generation, tool, arguments, context.clone());
+                black_box(result.await.unwrap())
+            });
         });
-    });
+    }
 }
 
 fn events(criterion: &mut Criterion) {

@@ -8,6 +8,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // The default of reqwest, sqlx and others; nobody has chosen another one yet.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    kitfox::plugin::cache_compiled_code();
     let filter = EnvFilter::try_from_env("KITFOX_LOG")
         .unwrap_or_else(|_| EnvFilter::new(arguments.default_log()));
     let log = fmt::layer().with_writer(std::io::stderr).with_target(false);

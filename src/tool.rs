@@ -41,6 +41,24 @@ pub struct ToolSpec {
     pub mcp: bool,
 }
 
+impl ToolSpec {
+    /// A tool about which there is nothing special.
+    pub fn new(name: String, description: String, parameters: Value) -> Self {
+        Self {
+            name,
+            description,
+            parameters,
+            examples: Vec::new(),
+            stop: false,
+            parallel: true,
+            approval: Approval::Never,
+            annotations: Map::new(),
+            timeout: None,
+            mcp: false,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Approval {

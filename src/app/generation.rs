@@ -70,6 +70,8 @@ pub struct Surroundings<'a> {
     pub store: &'a Store,
     /// In place of the configuration's, for tests.
     pub models: Option<Arc<Models>>,
+    /// Called when a component is compiled that the generation was built without. None: it is waited for.
+    pub compiled: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 impl Generation {
@@ -87,7 +89,7 @@ impl Generation {
         let config = host.config.clone();
         let prompts = load_prompts(files, previous, &mut parts, &mut errors);
         let widgets = load_widgets(files, previous, &mut parts);
-        let plugins = load_plugins(files, previous, &host, &mut parts);
+        let plugins = load_plugins(files, previous, &host, surroundings, &mut parts);
         let (plugins, tools) = admit(plugins, previous, &host, &mut parts);
         for part in parts.values() {
             errors.extend(part.errors.iter().cloned());
@@ -141,6 +143,11 @@ impl Generation {
             let (_, handler) = actions.find(|(it, _)| it.kind == kind && it.r#type == r#type)?;
             Some((plugin.clone(), *handler))
         })
+    }
+
+    /// Whether a component is still being compiled, so that the same files make another generation soon.
+    pub fn is_compiling(&self) -> bool {
+        self.errors.iter().any(is_compiling)
     }
 
     /// The plugins that may run.
@@ -315,6 +322,7 @@ fn load_plugins(
     files: &ProjectFiles,
     previous: Option<&Generation>,
     host: &Arc<Host>,
+    surroundings: &Surroundings<'_>,
     parts: &mut BTreeMap<String, Part>,
 ) -> BTreeMap<String, Arc<dyn Plugin>> {
     let mut plugins = BTreeMap::new();
@@ -323,12 +331,16 @@ fn load_plugins(
         let path = unit.path.clone();
         let before = previous.and_then(|it| it.parts.get(&path));
         let same_host = previous.is_some_and(|it| Arc::ptr_eq(&it.host, host));
-        // What was refused for a name in use is tried again: the name may be free now.
+        // What was refused for a name in use is tried again: the name may be free now. So is what was being compiled.
         let unchanged = before.filter(|part| {
-            same_host && part.tried == hash && part.errors.iter().all(|err| !is_conflict(err))
+            same_host
+                && part.tried == hash
+                && part.errors.iter().all(|err| !is_conflict(err) && !is_compiling(err))
         });
         let part = if let Some(part) = unchanged {
             part.clone()
+        } else if surroundings.compiled.as_ref().is_some_and(|it| !plugin::is_compiled(&unit, it)) {
+            last_good(previous, &path, host).refused(hash, vec![compiling(&path)])
         } else {
             match plugin::load(&unit, host) {
                 Ok(plugin) => Part {
@@ -378,15 +390,15 @@ fn last_good(previous: Option<&Generation>, path: &str, host: &Arc<Host>) -> Las
     find().unwrap_or_default()
 }
 
-/// The plugins of the project: each script by itself, each folder a pack.
+/// The plugins of the project: each script and each component by itself, each folder a pack.
 fn units(files: &ProjectFiles) -> Vec<PluginFiles> {
     let mut units: BTreeMap<String, PluginFiles> = BTreeMap::new();
     for (path, file) in files.below("plugins") {
         let (name, inner) = match path.split_once('/') {
             Some((pack, inner)) => (pack, inner),
-            None => match path.strip_suffix(".rhai") {
+            None => match path.strip_suffix(".rhai").or_else(|| path.strip_suffix(".wasm")) {
                 Some(name) => (name, path),
-                // Widgets are no plugins; components and MCP servers are none of this version.
+                // Widgets are no plugins; MCP servers are none of this version.
                 None => continue,
             },
         };
@@ -495,6 +507,16 @@ fn names(plugin: &Arc<dyn Plugin>) -> BTreeSet<Name> {
         tools.chain(agent_tools).chain(client_tools).map(|spec| Name::Tool(spec.name.clone()));
     let actions = registration.actions.iter().map(|(action, _)| Name::Action(action.clone()));
     tools.chain(actions).chain([Name::Plugin(plugin.manifest().name.clone())]).collect()
+}
+
+const COMPILING: &str = "it is being compiled";
+
+fn compiling(path: &str) -> LoadError {
+    LoadError::new(path, COMPILING).remedy("it is in force as soon as that is done")
+}
+
+fn is_compiling(err: &LoadError) -> bool {
+    err.message == COMPILING
 }
 
 const CONFLICT: &str = "is offered by";

@@ -13,7 +13,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -48,6 +48,10 @@ pub struct Inner {
     pub inspector: broadcast::Sender<Inspection>,
     /// In place of the configuration's, for tests.
     models: Option<Arc<Models>>,
+    /// Whether changes of files are noticed: then what they take to be compiled is not waited for.
+    is_watching: bool,
+    /// Told when a component is compiled.
+    compiled: Arc<Notify>,
     /// As they were read last.
     files: Mutex<ProjectFiles>,
     generation: ArcSwap<Generation>,
@@ -124,6 +128,7 @@ impl App {
                     environment: &environment,
                     store: &store,
                     models,
+                    compiled: None,
                 };
                 let generation = Generation::build(&files, None, &surroundings)?;
                 Ok::<_, Vec<LoadError>>((files, generation))
@@ -144,6 +149,8 @@ impl App {
             running: RunningTurns::default(),
             inspector: broadcast::Sender::new(INSPECTIONS),
             models,
+            is_watching: watch,
+            compiled: Arc::default(),
             files: Mutex::new(files),
             generation: ArcSwap::from_pointee(generation),
             changes: watch::Sender::new(0),

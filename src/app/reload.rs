@@ -34,6 +34,7 @@ pub async fn watch(app: App) {
         tokio::select! {
             () = app.stopping.cancelled() => return,
             Some(()) = changes.recv() => settle(&mut changes).await,
+            () = app.compiled.notified() => (),
             () = tokio::time::sleep(POLL) => (),
         }
         // A folder that was made, or made anew, is not watched yet. What comes into it after the reload is to
@@ -69,15 +70,19 @@ pub fn reload_now(app: &App) {
     };
     let same = found.same(&files);
     *files = found;
-    if same {
+    let current = app.generation();
+    if same && !current.is_compiling() {
         return;
     }
-    let current = app.generation();
+    let compiled = app.compiled.clone();
     let surroundings = Surroundings {
         project: &app.project,
         environment: &app.environment,
         store: &app.store,
         models: app.models.clone(),
+        compiled: app
+            .is_watching
+            .then(|| Arc::new(move || compiled.notify_one()) as Arc<dyn Fn() + Send + Sync>),
     };
     // With a previous generation there is always a configuration.
     let Ok(generation) = Generation::build(&files, Some(&current), &surroundings) else { return };

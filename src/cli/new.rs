@@ -15,6 +15,9 @@ pub struct New {
     kind: Kind,
     /// Its name: lower-case letters, digits, `-` and `_`.
     name: String,
+    /// What a component is written in.
+    #[arg(long, value_enum, default_value_t = Language::Rust)]
+    lang: Language,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -23,9 +26,45 @@ enum Kind {
     Rhai,
     /// A folder in plugins/ with a manifest, a script, texts and data.
     Pack,
+    /// The sources of a component, in components/: `sh build.sh` there makes it a plugin.
+    Wasm,
     /// An agent: a prompt in prompts/.
     Agent,
 }
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Language {
+    Rust,
+    Js,
+    Python,
+}
+
+impl Language {
+    /// Its files below the component's folder.
+    const fn files(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Rust => &[
+                ("Cargo.toml", include_str!("templates/wasm/rust/Cargo.toml")),
+                ("src/lib.rs", include_str!("templates/wasm/rust/lib.rs")),
+                ("build.sh", include_str!("templates/wasm/rust/build.sh")),
+            ],
+            Self::Js => &[
+                ("plugin.js", include_str!("templates/wasm/js/plugin.js")),
+                ("build.sh", include_str!("templates/wasm/js/build.sh")),
+            ],
+            Self::Python => &[
+                ("plugin.py", include_str!("templates/wasm/python/plugin.py")),
+                ("build.sh", include_str!("templates/wasm/python/build.sh")),
+            ],
+        }
+    }
+}
+
+/// Of every component.
+const COMPONENT_FILES: &[(&str, &str)] = &[
+    ("README.md", include_str!("templates/wasm/README.md")),
+    ("wit/kitfox.wit", include_str!("../../plugins/kitfox.wit")),
+];
 
 const SCRIPT: &str = include_str!("templates/script.rhai");
 const PACK_MANIFEST: &str = include_str!("templates/plugin.toml");
@@ -55,11 +94,15 @@ impl New {
                 (format!("plugins/{name}/locales/en.json"), PACK_LOCALE),
                 (format!("plugins/{name}/data/facts.json"), PACK_DATA),
             ],
+            Kind::Wasm => {
+                let files = self.lang.files().iter().chain(COMPONENT_FILES);
+                files.map(|(path, text)| (format!("components/{name}/{path}"), *text)).collect()
+            }
             Kind::Agent => vec![(format!("prompts/{name}.md"), AGENT)],
         };
         // A script and a pack of one name would keep each other from loading.
         let rivals = match self.kind {
-            Kind::Rhai => vec![format!("plugins/{name}")],
+            Kind::Rhai | Kind::Wasm => vec![format!("plugins/{name}")],
             Kind::Pack => vec![format!("plugins/{name}"), format!("plugins/{name}.rhai")],
             Kind::Agent => Vec::new(),
         };
@@ -70,7 +113,12 @@ impl New {
         }
         let tool = name.replace('-', "_");
         for (path, template) in &files {
-            let text = template.replace("NAME", &name).replace("TOOL", &tool);
+            // The contract is as it is, whatever words it has.
+            let text = if path.ends_with("kitfox.wit") {
+                (*template).to_owned()
+            } else {
+                template.replace("NAME", &name).replace("TOOL", &tool)
+            };
             write(&project.join(path), &text)
                 .await
                 .with_context(|| format!("cannot write {path}"))?;
@@ -82,6 +130,9 @@ impl New {
                     "try it: kitfox call {tool} '{{\"who\": \"Ada\"}}', or ask for it in the chat"
                 )
             }
+            Kind::Wasm => format!(
+                "build it: sh components/{name}/build.sh, then try: kitfox call {tool} '{{\"who\": \"Ada\"}}'"
+            ),
             Kind::Agent => format!("look at it: kitfox render {name}"),
         });
         let paths: Vec<_> = files.iter().map(|(path, _)| path).collect();
@@ -99,7 +150,7 @@ async fn write(path: &Path, text: &str) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, New};
+    use super::{Kind, Language, New};
     use crate::{
         cli::{check, output::Output},
         config::Environment,
@@ -110,13 +161,16 @@ mod tests {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let project = tempfile::tempdir().unwrap();
         let make = async |kind, name: &str| {
-            let new = New { kind, name: name.to_owned() };
+            let new = New { kind, name: name.to_owned(), lang: Language::Rust };
             let made = new.run(project.path().to_owned(), Output { json: true }).await;
             made.err().map(|err| err.to_string())
         };
-        for (kind, name) in
-            [(Kind::Rhai, "my-script"), (Kind::Pack, "3d_pack"), (Kind::Agent, "helper")]
-        {
+        for (kind, name) in [
+            (Kind::Rhai, "my-script"),
+            (Kind::Pack, "3d_pack"),
+            (Kind::Wasm, "my-part"),
+            (Kind::Agent, "helper"),
+        ] {
             assert_eq!(make(kind, name).await, None);
             assert!(make(kind, name).await.is_some_and(|err| err.contains("is there already")));
         }

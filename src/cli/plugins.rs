@@ -1,4 +1,7 @@
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
@@ -11,7 +14,7 @@ use crate::{
     },
     config::Environment,
     load_error::LoadError,
-    plugin::{Approvals, Plugin},
+    plugin::{Approvals, Inspection, Plugin, inspect},
 };
 
 #[derive(Debug, Args)]
@@ -24,6 +27,11 @@ pub struct Plugins {
 enum Command {
     /// List the plugins with what they offer and what they may do.
     List,
+    /// Say what a component holds: tools, schemas, permissions, imports.
+    Inspect {
+        /// A .wasm file.
+        file: PathBuf,
+    },
     /// Approve what a plugin asks for (needed under `[plugins] trust = "ask"`).
     Approve {
         /// The plugin's name.
@@ -38,6 +46,9 @@ impl Plugins {
         environment: Environment,
         output: Output,
     ) -> anyhow::Result<ExitCode> {
+        if let Some(Command::Inspect { file }) = &self.command {
+            return inspect_file(file, output).await;
+        }
         let folder = project.clone();
         let app = match check::load(project, environment).await {
             Ok(app) => app,
@@ -49,6 +60,8 @@ impl Plugins {
         };
         let generation = app.generation();
         match self.command.unwrap_or(Command::List) {
+            // It needs no project.
+            Command::Inspect { file } => inspect_file(&file, output).await,
             Command::List => {
                 let mut list = Vec::new();
                 for plugin in generation.plugins.values() {
@@ -87,6 +100,50 @@ impl Plugins {
             }
         }
     }
+}
+
+async fn inspect_file(file: &Path, output: Output) -> anyhow::Result<ExitCode> {
+    let bytes =
+        tokio::fs::read(file).await.with_context(|| format!("cannot read {}", file.display()))?;
+    let path = file.display().to_string();
+    let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    // Compiling takes seconds where a component is large.
+    let inspection = tokio::task::spawn_blocking(move || inspect(&path, &name, &bytes)).await?;
+    let inspection = match inspection {
+        Ok(inspection) => inspection,
+        Err(err) => {
+            output.problems(std::slice::from_ref(&err));
+            output.value(&json!({ "errors": [err] }));
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let Inspection { is_plugin, declaration, registration, imports } = &inspection;
+    output.line(match is_plugin {
+        true => "a plugin of the world kitfox:plugin/plugin",
+        false => "a component of another world: its functions are tools",
+    });
+    let agents = registration.agent_tools.iter().map(|it| &it.spec);
+    let clients = registration.client_tools.iter().map(|it| &it.spec);
+    for spec in registration.tools.iter().map(|(spec, _)| spec).chain(agents).chain(clients) {
+        output.line(format!("{}: {}", bold(&spec.name), spec.description));
+        output.line(format!("    {}", dim(&spec.parameters.to_string())));
+    }
+    for (event, _) in &registration.hooks {
+        output.line(format!("on {}", event.name()));
+    }
+    for (action, _) in &registration.actions {
+        output.line(format!("{} {}", action.kind.function(), action.r#type));
+    }
+    for (route, _) in &registration.routes {
+        output.line(format!("{} {}", route.method, route.path));
+    }
+    output.line(format!("asks for {}", declaration.permissions));
+    for (import, offered) in imports {
+        let note = if *offered { "" } else { " (denied: it fails where it is called)" };
+        output.line(dim(&format!("imports {import}{note}")));
+    }
+    output.value(&inspection.to_json());
+    Ok(ExitCode::SUCCESS)
 }
 
 fn join(errors: &[LoadError]) -> String {

@@ -1,7 +1,7 @@
 use crate::{
     load_error::LoadError,
     plugin::{
-        Permissions,
+        Permissions, PluginFiles,
         toml_file::{TomlFile, entries},
     },
 };
@@ -51,7 +51,20 @@ impl Declaration {
     }
 }
 
+impl Declaration {
+    /// What a pack says of itself in its plugin.toml, where it has one.
+    pub fn of_pack(files: &PluginFiles) -> Result<Self, Vec<LoadError>> {
+        let Some(bytes) = files.files.get("plugin.toml") else { return Ok(Self::default()) };
+        let file = format!("{}/plugin.toml", files.path);
+        let text = std::str::from_utf8(bytes)
+            .map_err(|_| vec![LoadError::new(&file, "this is not UTF-8")])?;
+        Self::parse(&file, text)
+    }
+}
+
 /// What is wrong and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}: {remedy}")]
 pub struct Wrong {
     pub message: String,
     pub remedy: String,

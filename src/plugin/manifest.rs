@@ -1,4 +1,4 @@
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use tracing::warn;
 
@@ -6,10 +6,9 @@ use crate::{
     config::{PluginsConfig, Trust},
     load_error::LoadError,
     plugin::{
-        Approvals, Declaration, HandlerId, Parameters, Permissions, PluginFiles,
+        Approvals, Declaration, Permissions, PluginFiles,
         declaration::{Wrong, check_api, check_name},
     },
-    tool::ToolSpec,
 };
 
 /// Who a plugin is and what it may do.
@@ -93,110 +92,12 @@ fn permissions_file(path: &str) -> String {
     if is_file { path.to_owned() } else { format!("{path}/plugin.toml") }
 }
 
-/// What a plugin offers.
-#[derive(Debug, Clone, Default)]
-pub struct Registration {
-    pub tools: Vec<(Arc<ToolSpec>, HandlerId)>,
-    /// Agents as tools of others.
-    pub agent_tools: Vec<AgentTool>,
-    /// Tools that the user's page runs.
-    pub client_tools: Vec<ClientTool>,
-    pub hooks: Vec<(HookEvent, HandlerId)>,
-    pub routes: Vec<(RouteSpec, HandlerId)>,
-    pub actions: Vec<(ActionSpec, HandlerId)>,
-}
-
-/// `action(type, …)` or `sync_action(type, …)`
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ActionSpec {
-    pub kind: ActionKind,
-    /// As widgets name it.
-    pub r#type: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ActionKind {
-    /// A turn of its own.
-    Turn,
-    /// One answer, while a turn may run.
-    Sync,
-}
-
-impl ActionKind {
-    /// The function that registers it.
-    pub const fn function(self) -> &'static str {
-        match self {
-            Self::Turn => "action",
-            Self::Sync => "sync_action",
-        }
-    }
-}
-
-/// `agent_tool(#{ name, agent, description, stop? })`
-#[derive(Debug, Clone)]
-pub struct AgentTool {
-    pub spec: Arc<ToolSpec>,
-    pub agent: String,
-    pub stop: bool,
-}
-
-/// `client_tool(#{ name, description, parameters, progress? })`
-#[derive(Debug, Clone)]
-pub struct ClientTool {
-    pub spec: Arc<ToolSpec>,
-    pub parameters: Arc<Parameters>,
-    /// Shown while the page is at work.
-    pub progress: Option<String>,
-}
-
-/// What `on` can wait for (plugin-api.md §3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum HookEvent {
-    ThreadCreated,
-    ThreadDeleted,
-    Message,
-    Tag,
-    Attachment,
-    Request,
-    Response,
-    Answer,
-    Feedback,
-    TurnDone,
-    TurnFailed,
-}
-
-impl HookEvent {
-    pub const ALL: &[(&str, Self)] = &[
-        ("thread.created", Self::ThreadCreated),
-        ("thread.deleted", Self::ThreadDeleted),
-        ("message", Self::Message),
-        ("tag", Self::Tag),
-        ("attachment", Self::Attachment),
-        ("request", Self::Request),
-        ("response", Self::Response),
-        ("answer", Self::Answer),
-        ("feedback", Self::Feedback),
-        ("turn.done", Self::TurnDone),
-        ("turn.failed", Self::TurnFailed),
-    ];
-}
-
-/// `route(method, path, …)`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RouteSpec {
-    /// Upper case.
-    pub method: String,
-    /// `/path/{id}`
-    pub path: String,
-    pub public: bool,
-}
-
 #[cfg(test)]
 mod tests {
     use std::{
         collections::BTreeMap,
         io::{self, Write},
-        sync::Mutex,
+        sync::{Arc, Mutex},
     };
 
     use insta::assert_snapshot;

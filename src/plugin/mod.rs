@@ -1,15 +1,23 @@
 //! Plugins: scripts (and components) that give the agent tools, hooks and routes.
 
 mod approval;
+mod assets;
+mod ctx;
 mod declaration;
+mod fields;
 mod host;
 mod http;
+mod joined;
 mod manifest;
 mod parameters;
 mod permission;
 mod questions;
+mod registration;
 mod rhai;
+#[cfg(test)]
+mod tests;
 mod toml_file;
+mod wasm;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -21,16 +29,21 @@ use crate::{
     tool::{CallContext, Tool, ToolError, ToolProvider, TurnRequest},
 };
 
+use self::joined::Joined;
+
 pub use self::{
     approval::{APPROVALS_FILE, Approvals},
+    assets::Assets,
     declaration::Declaration,
     host::{Host, HttpBody, HttpRequest, HttpResponse, Scope},
-    manifest::{
-        ActionKind, ActionSpec, AgentTool, ClientTool, HookEvent, Manifest, Registration, RouteSpec,
-    },
+    manifest::Manifest,
     parameters::Parameters,
     permission::{Need, Permissions},
     questions::read_questions,
+    registration::{
+        ActionKind, ActionSpec, AgentTool, ClientTool, HookEvent, Registration, RouteSpec,
+    },
+    wasm::{Inspection, cache_compiled_code, inspect},
 };
 
 /// The files of one plugin, as they were read.
@@ -86,7 +99,21 @@ pub enum CallError {
 
 /// Loads one plugin under the call limits: parses it, runs what registers, checks what it asks for.
 pub fn load(files: &PluginFiles, host: &Arc<Host>) -> Result<Arc<dyn Plugin>, Vec<LoadError>> {
-    rhai::load(files, host)
+    let has_scripts = files.files.keys().any(|path| rhai::is_script(path));
+    match (has_scripts, wasm::has_components(files)) {
+        (_, false) => rhai::load(files, host),
+        (false, true) => wasm::load(files, host),
+        (true, true) => {
+            let joined = Joined::new(rhai::load(files, host)?, wasm::load(files, host)?)?;
+            Ok(Arc::new(joined))
+        }
+    }
+}
+
+/// Whether a plugin can be loaded without being compiled first. Where it cannot, its components begin to be compiled
+/// beside everything else, and `ready` is called as each is done.
+pub fn is_compiled(files: &PluginFiles, ready: &Arc<dyn Fn() + Send + Sync>) -> bool {
+    wasm::is_compiled(files, ready)
 }
 
 /// The tools of a plugin as the turn calls them.
@@ -182,6 +209,13 @@ impl ToolProvider for ClientToolProvider {
 
     fn origin(&self) -> &str {
         &self.plugin.manifest().path
+    }
+}
+
+/// What is wrong with what a plugin asked for is thrown, and it may go on.
+impl From<String> for CallError {
+    fn from(message: String) -> Self {
+        Self::Thrown(message)
     }
 }
 

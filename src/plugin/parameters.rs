@@ -1,5 +1,5 @@
 use jsonschema::Validator;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// What arguments a tool takes.
 #[derive(Debug)]
@@ -9,7 +9,26 @@ pub struct Parameters {
     validator: Validator,
 }
 
+/// Why what a plugin wrote are no parameters.
+#[derive(Debug, thiserror::Error)]
+pub enum WrongParameters {
+    /// In the short form, where each parameter is a map.
+    #[error("{message}: write `{{ \"type\": \"{kind}\" }}`")]
+    NoMap { name: String, message: String, kind: String },
+    #[error("{0}")]
+    Schema(String),
+    #[error("{0}")]
+    Other(String),
+}
+
 impl Parameters {
+    /// Reads a whole JSON Schema, where its `type` is `"object"`, or the short form.
+    pub fn parse(written: Map<String, Value>) -> Result<Self, WrongParameters> {
+        let whole = written.get("type").is_some_and(|it| it == "object");
+        let schema = if whole { Value::Object(written) } else { long_form(written)? };
+        Self::new(schema).map_err(WrongParameters::Schema)
+    }
+
     /// Fails with what is wrong with the schema.
     pub fn new(schema: Value) -> Result<Self, String> {
         let validator = jsonschema::options()
@@ -73,6 +92,46 @@ impl Parameters {
     }
 }
 
+fn long_form(written: Map<String, Value>) -> Result<Value, WrongParameters> {
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    for (name, schema) in written {
+        let no_map = |message: String, kind: &str| WrongParameters::NoMap {
+            name: name.clone(),
+            message,
+            kind: kind.to_owned(),
+        };
+        let mut schema = match schema {
+            Value::Object(schema) => schema,
+            Value::String(text) => {
+                return Err(no_map(
+                    format!("the parameter `{name}` is a string, not a map"),
+                    &text,
+                ));
+            }
+            _ => return Err(no_map(format!("the parameter `{name}` is not a map"), "string")),
+        };
+        match schema.remove("optional") {
+            None | Some(Value::Bool(false)) if !schema.contains_key("default") => {
+                required.push(Value::String(name.clone()));
+            }
+            None | Some(Value::Bool(_)) => (),
+            Some(_) => {
+                return Err(WrongParameters::Other(format!(
+                    "`optional` of the parameter `{name}` must be `true` or `false`"
+                )));
+            }
+        }
+        properties.insert(name, Value::Object(schema));
+    }
+    Ok(json!({
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+    }))
+}
+
 /// Schemas say everything themselves: nothing is fetched.
 struct NoRetriever;
 
@@ -106,8 +165,6 @@ fn shorten(err: &jsonschema::ValidationError<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

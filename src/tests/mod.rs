@@ -5,6 +5,8 @@ mod attachments;
 mod calls;
 mod chatkit;
 mod client_tools;
+mod components;
+pub mod guest;
 mod harness;
 mod hooks;
 mod http;

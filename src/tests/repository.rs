@@ -48,6 +48,8 @@ fn each_outside_crate_is_known_to_one_place() {
         ("sqlx", &["store"]),
         ("object_store", &["store/blobs"]),
         ("async_openai", &["model"]),
+        ("wasmtime", &["plugin/wasm"]),
+        ("wasmtime_wasi", &["plugin/wasm"]),
         // plugin/mod.rs names its own module `rhai`, which reads the same.
         ("rhai", &["plugin/rhai", "plugin/mod"]),
         ("minijinja", &["prompt", "widget"]),

@@ -155,13 +155,13 @@ async fn what_cannot_be_shown_or_changed_is_an_error_that_says_why() {
     assert_snapshot!(output(r#"ctx.widget("title")"#).await, @r#"output "error: plugins/title.widget:1:90: `title` is undefined (name it in the widget's data, `()` for none, or give it a `default`)""#);
     assert_snapshot!(output(r#"ctx.widget("title", [1])"#).await, @r#"output "error: plugins/title.widget: the data of a widget must be a map (name its fields, as in `#{ title: \"…\" }`)""#);
     assert_snapshot!(output(r#"ctx.widget("title", #{ title: 1 }, #{ copytext: "a" })"#).await, @r#"output "error: `ctx.widget` knows no `copytext`: did you mean `copy_text`?""#);
-    assert_snapshot!(output(r#"ctx.widget("title", #{ title: 1 }, "a")"#).await, @r#"output "error: the options of `ctx.widget` are a map, `#{ copy_text: … }`, and not a string""#);
+    assert_snapshot!(output(r#"ctx.widget("title", #{ title: 1 }, "a")"#).await, @r#"output "error: the options of `ctx.widget` must be a map, and is a string""#);
     assert_snapshot!(output(r#"ctx.widget(#{ type: "Text" })"#).await, @r#"output "error: a widget cannot be a `Text`: its `type` is `Card` or `ListView` or `Basic`""#);
     assert_snapshot!(output(r#"ctx.widget(#{ type: "Card" }, #{}, #{})"#).await, @r#"output "error: `ctx.widget` with a widget given as a map takes no data""#);
     assert_snapshot!(output(r"ctx.widget(3)").await, @r#"output "error: a widget is the name of a .widget file, or a map with a `type`, and not `3`""#);
     assert_snapshot!(output(r#"ctx.stream_widget("title", #{})"#).await, @r#"output "error: plugins/title.widget:1:90: `title` is undefined (name it in the widget's data, `()` for none, or give it a `default`)""#);
     assert_snapshot!(output(r#"ctx.replace("msg_1", "title", #{ title: 1 })"#).await, @r#"output "error: there is no item `msg_1` in this thread""#);
-    assert_snapshot!(output(r#"ctx.update((), "title", #{ title: 1 })"#).await, @r#"output "error: the item for `ctx.update` is what `ctx.widget` returned, `action.sender` or an id, and not `()`""#);
+    assert_snapshot!(output(r#"ctx.update((), "title", #{ title: 1 })"#).await, @r#"output "error: the item for `ctx.update` is what `ctx.widget` returned, `action.sender` or an id, and not null""#);
     let wrong = output(r#"ctx.replace(ctx.item, "title", #{ title: 1 })"#).await;
     assert!(wrong.ends_with("is no widget\""), "{wrong}");
     assert_snapshot!(output(r"ctx.remove(ctx.item)").await, @r#"output "error: a message of the user's is not removed""#);

@@ -1,6 +1,5 @@
 //! Plugins in Rhai: scripts, alone or as packs.
 
-mod assets;
 mod capture;
 mod ctx;
 mod engine;
@@ -30,8 +29,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    assets::Assets,
-    ctx::{Call, Ctx, Identity, Streams},
+    ctx::{Call, Ctx},
     error::{Failure, Origin, explain, thrown_text},
     options::Fault,
     pool::PoolError,
@@ -41,8 +39,9 @@ use self::{
 use crate::{
     load_error::LoadError,
     plugin::{
-        CallError, Declaration, HandlerId, HookEvent, Host, Manifest, Plugin, PluginFiles,
+        Assets, CallError, Declaration, HandlerId, HookEvent, Host, Manifest, Plugin, PluginFiles,
         Registration,
+        ctx::{HostCall, Identity},
     },
     tool::CallContext,
 };
@@ -141,11 +140,8 @@ impl RhaiPlugin {
             return Err(CallError::Thrown("this handler does not exist".to_owned()));
         };
         let ctx = Ctx::new(Call {
-            plugin: self.identity.clone(),
-            host: self.host.clone(),
-            context,
+            host_call: HostCall::new(self.identity.clone(), self.host.clone(), context),
             runtime,
-            streams: Streams::default(),
         });
         let argument = match &handler.kind {
             HandlerKind::Hook(HookEvent::Attachment) => ctx.attachment(&argument),
@@ -292,7 +288,8 @@ fn for_user(value: &Dynamic) -> Option<CallError> {
     Some(CallError::User { message, retry })
 }
 
-fn is_script(path: &str) -> bool {
+/// Whether a file is a script.
+pub fn is_script(path: &str) -> bool {
     path.rsplit_once('.').is_some_and(|(_, ending)| ending == "rhai")
 }
 
@@ -326,15 +323,10 @@ fn decide(
     is_pack: bool,
     declared: Option<(Declaration, Place)>,
 ) -> Result<Manifest, Vec<LoadError>> {
-    let (declaration, place) = match (declared, files.files.get("plugin.toml")) {
-        (Some((declaration, place)), _) => (declaration, Some(place)),
-        (None, Some(bytes)) if is_pack => {
-            let file = format!("{}/plugin.toml", files.path);
-            let text = std::str::from_utf8(bytes)
-                .map_err(|_| vec![LoadError::new(&file, "this is not UTF-8")])?;
-            (Declaration::parse(&file, text)?, None)
-        }
-        (None, _) => (Declaration::default(), None),
+    let (declaration, place) = match declared {
+        Some((declaration, place)) => (declaration, Some(place)),
+        None if is_pack => (Declaration::of_pack(files)?, None),
+        None => (Declaration::default(), None),
     };
     Manifest::decide(declaration, files, &host.config.plugins, &host.approvals).map_err(|err| {
         let position = place.filter(|it| it.file == err.file).map(|it| it.position);

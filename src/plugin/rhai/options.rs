@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use rhai::{Dynamic, FnPtr, Map};
-use serde_json::Value;
 
-use super::value::{to_json, type_name};
+use super::value::type_name;
+use crate::plugin::{declaration::Wrong, fields::list};
 
 /// What is wrong with what a script wrote, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,12 @@ impl Fault {
             Some(remedy) => format!("{}: {remedy}", self.message),
             None => self.message,
         }
+    }
+}
+
+impl From<Wrong> for Fault {
+    fn from(Wrong { message, remedy }: Wrong) -> Self {
+        Self::new(message).remedy(remedy)
     }
 }
 
@@ -116,13 +122,6 @@ impl<'a> Options<'a> {
         }
     }
 
-    /// Any JSON.
-    pub fn json(&mut self, key: &str) -> Result<Option<Value>, Fault> {
-        let Some(value) = self.any(key) else { return Ok(None) };
-        let fault = |err| Fault::new(format!("`{}` of `{}`: {err}", key, self.function));
-        to_json(&value).map(Some).map_err(fault)
-    }
-
     pub fn wrong_type(&self, key: &str, wanted: &str, value: &Dynamic) -> Fault {
         Fault::new(format!(
             "`{key}` of `{}` must be {wanted}, and is {}",
@@ -152,18 +151,6 @@ pub fn unknown_key(function: &str, key: &str, known: &[&str]) -> Fault {
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let close = |known: &&str| strsim::damerau_levenshtein(name, known) <= 1 + known.len() / 4;
     known.into_iter().filter(close).min_by_key(|it| strsim::damerau_levenshtein(name, it))
-}
-
-/// `` `a`, `b` and `c` ``
-pub fn list(names: &[&str]) -> String {
-    match names {
-        [] => "none".to_owned(),
-        [name] => format!("`{name}`"),
-        [first @ .., last] => {
-            let first: Vec<_> = first.iter().map(|it| format!("`{it}`")).collect();
-            format!("{} and `{last}`", first.join(", "))
-        }
-    }
 }
 
 /// A value as an error names it.

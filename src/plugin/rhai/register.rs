@@ -3,11 +3,11 @@
 use std::{cell::RefCell, sync::Arc};
 
 use rhai::{FnPtr, FuncRegistration, Map, Module, NativeCallContext, Position};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     error::{Failure, at, fail},
-    options::{Fault, Options, list, nearest},
+    options::{Fault, Options},
     schema,
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     load_error::LoadError,
     plugin::{
         ActionKind, ActionSpec, AgentTool, ClientTool, Declaration, HookEvent, Parameters,
-        Permissions, RouteSpec,
+        Permissions, RouteSpec, registration::check_tool_name,
     },
     tool::{Approval, ToolSpec},
 };
@@ -290,24 +290,8 @@ fn agent_tool(loading: &mut Loading, map: Map) -> Result<(), Fault> {
     check_new_tool(loading, &name)?;
     let agent = options.required("agent", Options::string)?;
     let stop = options.boolean("stop")?.unwrap_or_default();
-    let spec = ToolSpec {
-        name,
-        description: options.required("description", Options::string)?,
-        parameters: json!({
-            "type": "object",
-            "properties": { "input": { "type": "string", "description": "What the agent is asked." } },
-            "required": ["input"],
-            "additionalProperties": false,
-        }),
-        examples: Vec::new(),
-        stop,
-        parallel: true,
-        approval: Approval::Never,
-        annotations: serde_json::Map::new(),
-        timeout: None,
-        mcp: false,
-    };
-    loading.registered.agent_tools.push(AgentTool { spec: Arc::new(spec), agent, stop });
+    let description = options.required("description", Options::string)?;
+    loading.registered.agent_tools.push(AgentTool::new(name, description, agent, stop));
     Ok(())
 }
 
@@ -319,16 +303,8 @@ fn client_tool(loading: &mut Loading, map: Map) -> Result<(), Fault> {
     let description = options.required("description", Options::string)?;
     let parameters = schema::read("client_tool", options.any("parameters"))?;
     let spec = ToolSpec {
-        name,
-        description,
-        parameters: parameters.schema.clone(),
         examples: options.strings("examples")?.unwrap_or_default(),
-        stop: false,
-        parallel: true,
-        approval: Approval::Never,
-        annotations: serde_json::Map::new(),
-        timeout: None,
-        mcp: false,
+        ..ToolSpec::new(name, description, parameters.schema.clone())
     };
     let progress = options.string("progress")?;
     loading.registered.client_tools.push(ClientTool {
@@ -340,15 +316,8 @@ fn client_tool(loading: &mut Loading, map: Map) -> Result<(), Fault> {
 }
 
 fn on(loading: &mut Loading, place: Place, event: &str, closure: FnPtr) -> Result<(), Fault> {
-    let known = || HookEvent::ALL.iter().map(|(name, _)| *name);
-    let Some((_, found)) = HookEvent::ALL.iter().find(|(name, _)| *name == event) else {
-        let fault = Fault::new(format!("there is no event `{event}`"));
-        return Err(match nearest(event, known()) {
-            Some(near) => fault.remedy(format!("did you mean `{near}`?")),
-            None => fault.remedy(format!("there are {}", list(&known().collect::<Vec<_>>()))),
-        });
-    };
-    let kind = HandlerKind::Hook(*found);
+    let found = HookEvent::find(event)?;
+    let kind = HandlerKind::Hook(found);
     loading.registered.handlers.push(Handler { kind, closure, place, script: loading.script });
     Ok(())
 }
@@ -361,11 +330,7 @@ fn action(
     closure: FnPtr,
 ) -> Result<(), Fault> {
     let function = kind.function();
-    if name.is_empty() {
-        return Err(Fault::new(format!("`{function}` lacks the action's type"))
-            .remedy("write the `type` that the widget's action has"));
-    }
-    let spec = ActionSpec { kind, r#type: name.to_owned() };
+    let spec = ActionSpec::new(kind, name)?;
     let is_same = |it: &Handler| matches!(&it.kind, HandlerKind::Action(other) if *other == spec);
     if loading.registered.handlers.iter().any(is_same) {
         return Err(Fault::new(format!("the {function} `{name}` is there already"))
@@ -386,17 +351,10 @@ fn route(
 ) -> Result<(), Fault> {
     let mut options = Options::new("route", options, &["public"])?;
     let public = options.boolean("public")?.unwrap_or_default();
-    let method = method.to_ascii_uppercase();
-    let methods = ["GET", "POST", "PUT", "PATCH", "DELETE"];
-    if !methods.contains(&method.as_str()) {
-        return Err(Fault::new(format!("`{method}` is no method of a route"))
-            .remedy(format!("use {}", list(&methods))));
-    }
-    check_path(path)?;
-    let spec = RouteSpec { method, path: path.to_owned(), public };
+    let spec = RouteSpec::new(method, path, public)?;
     let is_same = |it: &Handler| {
         matches!(&it.kind, HandlerKind::Route(other)
-            if other.method == spec.method && shape(&other.path) == shape(&spec.path))
+            if other.answers_as(&spec))
     };
     if loading.registered.handlers.iter().any(is_same) {
         return Err(Fault::new(format!("the route `{} {path}` is there already", spec.method))
@@ -407,45 +365,8 @@ fn route(
     Ok(())
 }
 
-fn check_path(path: &str) -> Result<(), Fault> {
-    let fault = |what: &str| Err(Fault::new(format!("the route's path `{path}` {what}")));
-    let Some(rest) = path.strip_prefix('/') else {
-        return fault("does not begin with `/`");
-    };
-    let mut names = Vec::new();
-    for segment in rest.split('/') {
-        if matches!(segment, "." | "..") {
-            return fault("has a segment of dots");
-        }
-        let name = segment.strip_prefix('{').and_then(|it| it.strip_suffix('}'));
-        match name {
-            Some(name) if !is_name(name, 64, "_") => {
-                return fault("has a parameter without a name");
-            }
-            Some(name) if names.contains(&name) => return fault("names a parameter twice"),
-            Some(name) => names.push(name),
-            None if segment.contains(['{', '}', '?', '#', '*', ' ']) => {
-                return fault(
-                    "has characters that a path cannot have: a parameter is a whole segment, `{name}`",
-                );
-            }
-            None => (),
-        }
-    }
-    Ok(())
-}
-
-/// The path with its parameters made alike.
-fn shape(path: &str) -> String {
-    let segments = path.split('/').map(|it| if it.starts_with('{') { "{}" } else { it });
-    segments.collect::<Vec<_>>().join("/")
-}
-
 fn check_new_tool(loading: &Loading, name: &str) -> Result<(), Fault> {
-    if !is_name(name, 128, "_.-") {
-        return Err(Fault::new(format!("`{name}` cannot be a tool's name"))
-            .remedy("use 1 to 128 letters, digits, `_`, `.` and `-`"));
-    }
+    check_tool_name(name)?;
     let tools = loading.registered.handlers.iter().filter_map(|it| match &it.kind {
         HandlerKind::Tool { spec, .. } => Some(&spec.name),
         HandlerKind::Hook(_) | HandlerKind::Route(_) | HandlerKind::Action(_) => None,
@@ -457,9 +378,4 @@ fn check_new_tool(loading: &Loading, name: &str) -> Result<(), Fault> {
             .remedy("give one of the two another name"));
     }
     Ok(())
-}
-
-fn is_name(name: &str, longest: usize, marks: &str) -> bool {
-    (1..=longest).contains(&name.len())
-        && name.chars().all(|it| it.is_ascii_alphanumeric() || marks.contains(it))
 }

@@ -1,21 +1,23 @@
 use std::borrow::Cow;
 
 use rhai::{Array, Dynamic, Map as RhaiMap};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
     options::Fault,
     value::{to_dynamic, to_json, type_name},
 };
-use crate::plugin::Parameters;
+use crate::plugin::{Parameters, parameters::WrongParameters};
 
 /// Reads a whole JSON Schema, where its `type` is `"object"`, or the short form.
 pub fn parse(written: Map<String, Value>) -> Result<Parameters, Fault> {
-    let whole = written.get("type").is_some_and(|it| it == "object");
-    let schema = if whole { Value::Object(written) } else { long_form(written)? };
-    Parameters::new(schema).map_err(|err| {
-        Fault::new(err)
-            .remedy("see https://json-schema.org/understanding-json-schema for what it may say")
+    Parameters::parse(written).map_err(|err| match err {
+        WrongParameters::NoMap { name, message, kind } => {
+            Fault::new(message).remedy(format!("write `{name}: #{{ type: \"{kind}\" }}`"))
+        }
+        WrongParameters::Schema(message) => Fault::new(message)
+            .remedy("see https://json-schema.org/understanding-json-schema for what it may say"),
+        WrongParameters::Other(message) => Fault::new(message),
     })
 }
 
@@ -32,45 +34,6 @@ pub fn admit(parameters: &Parameters, arguments: Value) -> Result<Dynamic, Strin
         }
     }
     Ok(arguments)
-}
-
-fn long_form(written: Map<String, Value>) -> Result<Value, Fault> {
-    let mut properties = Map::new();
-    let mut required = Vec::new();
-    for (name, schema) in written {
-        let schema = match schema {
-            Value::Object(mut schema) => {
-                let optional = schema.remove("optional");
-                match optional {
-                    None | Some(Value::Bool(false)) if !schema.contains_key("default") => {
-                        required.push(Value::String(name.clone()));
-                    }
-                    None | Some(Value::Bool(_)) => (),
-                    Some(_) => {
-                        return Err(Fault::new(format!(
-                            "`optional` of the parameter `{name}` must be `true` or `false`"
-                        )));
-                    }
-                }
-                Value::Object(schema)
-            }
-            Value::String(text) => {
-                return Err(Fault::new(format!("the parameter `{name}` is a string, not a map"))
-                    .remedy(format!("write `{name}: #{{ type: \"{text}\" }}`")));
-            }
-            _ => {
-                return Err(Fault::new(format!("the parameter `{name}` is not a map"))
-                    .remedy(format!("write `{name}: #{{ type: \"string\" }}`")));
-            }
-        };
-        properties.insert(name, schema);
-    }
-    Ok(json!({
-        "type": "object",
-        "properties": properties,
-        "required": required,
-        "additionalProperties": false,
-    }))
 }
 
 /// The value as the schema types it: integers where it says integer, floats where it says number.

@@ -3,7 +3,7 @@ use rhai::{Array, Blob, Dynamic, FnPtr, Map};
 use serde_json::Value;
 
 use super::{
-    ctx::{AttachmentHandle, Response, ThreadHandle},
+    ctx::{AttachmentHandle, Response, StreamHandle, ThreadHandle},
     limits::{DEPTH, too_deep},
 };
 
@@ -75,6 +75,9 @@ fn to_json_at(value: &Dynamic, depth: usize) -> Result<Value, String> {
     }
     if let Some(thread) = value.read_lock::<ThreadHandle>() {
         return thread.to_json();
+    }
+    if let Some(stream) = value.read_lock::<StreamHandle>() {
+        return Ok(stream.id.as_str().into());
     }
     if let Some(attachment) = value.read_lock::<AttachmentHandle>() {
         return attachment.to_json();

@@ -9,7 +9,7 @@ use super::{
     super::{error::Failure, value::to_dynamic},
     Call, function,
 };
-use crate::chatkit::AttachmentId;
+use crate::{chatkit::AttachmentId, plugin::ctx::HostCall};
 
 /// What is known of an attachment, and a way to its bytes. It holds nothing that changes.
 #[derive(Clone)]
@@ -74,7 +74,7 @@ impl Inner {
         if let Some(size) = self.size {
             return Ok(size);
         }
-        let Call { host, context, .. } = &*self.call;
+        let HostCall { host, context, .. } = &self.call.host_call;
         Ok(self.call.wait(host.attachment(context, &self.id))?.size)
     }
 
@@ -82,7 +82,7 @@ impl Inner {
         &self,
         most: impl Fn(&crate::config::PluginLimits) -> usize,
     ) -> Result<Vec<u8>, Failure> {
-        let Call { host, context, .. } = &*self.call;
+        let HostCall { host, context, .. } = &self.call.host_call;
         let most = most(&host.config.limits.plugin);
         self.call.wait(host.attachment_bytes(context, &self.id, most))
     }

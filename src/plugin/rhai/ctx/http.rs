@@ -8,12 +8,14 @@ use serde_json::{Value, json};
 use super::{
     super::{
         error::{Failure, fail},
-        options::{Fault, Options},
-        value::to_dynamic,
+        value::{to_dynamic, to_json},
     },
     Call, Ctx, function,
 };
-use crate::plugin::{HttpBody, HttpRequest};
+use crate::plugin::{
+    HttpBody, HttpRequest,
+    ctx::{HostCall, read_http_request},
+};
 
 /// `ctx.http`
 #[derive(Clone)]
@@ -78,9 +80,8 @@ fn get(module: &mut Module, name: &str, read: impl Fn(&Answer) -> Dynamic + Send
 
 impl Http {
     fn request(&self, method: &str, url: &str, options: Map) -> Answered {
-        let request =
-            read_request(method, url, options).map_err(|fault| fail(fault.into_text()))?;
-        let Call { plugin, host, context, .. } = &*self.0;
+        let request = read_request(method, url, options).map_err(fail)?;
+        let HostCall { plugin, host, context, .. } = &self.0.host_call;
         let answer = self.0.wait_apart(host.http(&plugin.manifest, context, request))?;
         let answer = Answer { status: answer.status, headers: answer.headers, body: answer.body };
         Ok(Response(Arc::new(answer)))
@@ -104,54 +105,17 @@ impl Answer {
     }
 }
 
-fn read_request(method: &str, url: &str, options: Map) -> Result<HttpRequest, Fault> {
-    let function = format!("ctx.http.{method}");
-    let known = ["query", "headers", "json", "body", "timeout", "credential"];
-    let mut options = Options::new(&function, options, &known)?;
-    if options.any("credential").is_some() {
-        return Err(Fault::new(format!(
-            "`credential` of `{function}` is not available in this version"
-        )));
+/// As for components; a body may be a blob too.
+fn read_request(method: &str, url: &str, mut options: Map) -> Result<HttpRequest, String> {
+    let blob = options.get("body").and_then(|it| it.read_lock::<Blob>().map(|it| it.to_vec()));
+    if blob.is_some() {
+        options.remove("body");
     }
-    // `()` is a value here: it is sent as null.
-    let json = options.json("json")?;
-    let body = match (json, options.any("body")) {
-        (None, None) => HttpBody::None,
-        (Some(json), None) => HttpBody::Json(json),
-        (None, Some(body)) => match body.read_lock::<Blob>() {
-            Some(blob) => HttpBody::Bytes(blob.to_vec()),
-            None => match body.as_immutable_string_ref() {
-                Ok(text) => HttpBody::Text(text.to_string()),
-                Err(_) => return Err(options.wrong_type("body", "a string or a blob", &body)),
-            },
-        },
-        (Some(_), Some(_)) => {
-            return Err(Fault::new(format!("`{function}` has both `json` and `body`"))
-                .remedy("leave one of them out"));
-        }
-    };
-    Ok(HttpRequest {
-        method: method.to_ascii_uppercase(),
-        url: url.to_owned(),
-        query: pairs(&mut options, "query")?,
-        headers: pairs(&mut options, "headers")?,
-        body,
-        timeout: options.seconds("timeout")?,
-    })
-}
-
-/// A map as names and values: an array gives one of each entry, `()` none.
-fn pairs(options: &mut Options<'_>, key: &str) -> Result<Vec<(String, String)>, Fault> {
-    let mut pairs = Vec::new();
-    for (name, value) in options.map(key)?.unwrap_or_default() {
-        let values = value.clone().into_array().unwrap_or_else(|_| vec![value]);
-        for value in values.into_iter().filter(|it| !it.is_unit()) {
-            if value.is_map() || value.is_array() || value.is_fnptr() {
-                let what = "a map of strings, numbers and arrays of these";
-                return Err(options.wrong_type(key, what, &value));
-            }
-            pairs.push((name.to_string(), value.to_string()));
-        }
+    let of = format!("ctx.http.{method}");
+    let request = read_http_request(method, url, &of, to_json(&Dynamic::from_map(options))?)?;
+    match (blob, &request.body) {
+        (None, _) => Ok(request),
+        (Some(blob), HttpBody::None) => Ok(HttpRequest { body: HttpBody::Bytes(blob), ..request }),
+        (Some(_), _) => Err(format!("`{of}` has both `json` and `body`: leave one of them out")),
     }
-    Ok(pairs)
 }

@@ -9,9 +9,9 @@ use super::{
         error::{Failure, fail},
         value::{to_dynamic, to_json},
     },
-    Call, function,
+    Call, catchable, function,
 };
-use crate::plugin::Scope;
+use crate::plugin::{Scope, ctx::HostCall};
 
 /// `ctx.kv`
 #[derive(Clone)]
@@ -33,7 +33,7 @@ pub fn register(module: &mut Module) {
     FuncRegistration::new_getter("thread").set_into_module(
         module,
         |kv: &mut KvRoot| -> Result<Kv, Failure> {
-            kv.0.require_thread("kv.thread")?;
+            kv.0.require_thread("kv.thread").map_err(catchable)?;
             Ok(Kv { call: Arc::clone(&kv.0), scope: Scope::Thread })
         },
     );
@@ -45,7 +45,7 @@ pub fn register(module: &mut Module) {
             kv.set(key, &value)
         });
     function("delete").set_into_module(module, |kv: &mut Kv, key: &str| -> Result<(), Failure> {
-        let Call { plugin, host, context, .. } = &*kv.call;
+        let HostCall { plugin, host, context, .. } = &kv.call.host_call;
         kv.call.wait(host.kv_delete(&plugin.manifest, context, kv.scope, key))
     });
     function("list").set_into_module(module, |kv: &mut Kv| kv.list(""));
@@ -60,18 +60,18 @@ pub fn register(module: &mut Module) {
 
 impl Kv {
     fn get(&self, key: &str) -> Result<Option<serde_json::Value>, Failure> {
-        let Call { plugin, host, context, .. } = &*self.call;
+        let HostCall { plugin, host, context, .. } = &self.call.host_call;
         self.call.wait(host.kv_get(&plugin.manifest, context, self.scope, key))
     }
 
     fn set(&self, key: &str, value: &Dynamic) -> Result<(), Failure> {
-        let Call { plugin, host, context, .. } = &*self.call;
+        let HostCall { plugin, host, context, .. } = &self.call.host_call;
         let value = to_json(value).map_err(fail)?;
         self.call.wait(host.kv_set(&plugin.manifest, context, self.scope, key, &value))
     }
 
     fn list(&self, prefix: &str) -> Result<Dynamic, Failure> {
-        let Call { plugin, host, context, .. } = &*self.call;
+        let HostCall { plugin, host, context, .. } = &self.call.host_call;
         let keys = self.call.wait(host.kv_list(&plugin.manifest, context, self.scope, prefix))?;
         Ok(keys.into())
     }
@@ -83,7 +83,7 @@ impl Kv {
         key: &str,
         change: &FnPtr,
     ) -> Result<Dynamic, Failure> {
-        let Call { plugin, host, context, .. } = &*self.call;
+        let HostCall { plugin, host, context, .. } = &self.call.host_call;
         loop {
             let old = self.get(key)?;
             let argument = old.as_ref().map_or(Dynamic::UNIT, to_dynamic);

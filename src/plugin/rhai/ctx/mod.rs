@@ -1,60 +1,70 @@
 //! `ctx`, the same in every handler. Its members stand in the groups of the documentation, one file each.
 
-mod ask;
 mod attachment;
 mod http;
 mod kv;
 mod member;
-mod outside;
-mod say;
-mod task;
 mod text;
 mod thread;
 mod who;
 mod widget;
 mod workflow;
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use rhai::{Dynamic, FuncRegistration, Module};
 use serde_json::Value;
 use tokio::runtime::Handle;
 
 use super::{
-    assets::Assets,
     error::{Failure, fail},
     limits,
+    value::{to_dynamic, to_json},
 };
-use crate::{
-    plugin::{CallError, Host, Manifest},
-    tool::{CallContext, ToolError, TurnRequest},
+use crate::plugin::{
+    CallError,
+    ctx::{HostCall, find_member},
 };
 
 pub use self::{
     attachment::AttachmentHandle, http::Response, member::missing as missing_member,
-    thread::ThreadHandle, widget::Streams,
+    thread::ThreadHandle, widget::StreamHandle,
 };
 
 /// What a handler is called with. Clones share it, and it holds nothing that changes.
 #[derive(Clone)]
 pub struct Ctx(Arc<Call>);
 
-/// One call of a handler.
+/// One call of a handler. What its members do beyond conversion, they do as for components.
 pub struct Call {
-    pub plugin: Arc<Identity>,
-    pub host: Arc<Host>,
-    pub context: CallContext,
+    pub host_call: HostCall,
     /// The runtime that does what scripts wait for.
     pub runtime: Handle,
-    /// The widgets that it has begun.
-    pub streams: Streams,
 }
 
-/// What a plugin's host functions need to know of it.
-pub struct Identity {
-    pub manifest: Manifest,
-    pub assets: Assets,
-}
+/// The members of `ctx` that are functions of plain values.
+const FORWARDED: [&str; 20] = [
+    "ask",
+    "call_tool",
+    "cite",
+    "client_tool",
+    "effect",
+    "env",
+    "error",
+    "hidden",
+    "image",
+    "model",
+    "notice",
+    "progress",
+    "remove",
+    "render",
+    "replace",
+    "respond",
+    "say",
+    "task",
+    "update",
+    "widget",
+];
 
 impl Ctx {
     pub fn new(call: Call) -> Self {
@@ -68,7 +78,8 @@ impl Ctx {
 
     /// Leaves nothing open, once the handler has returned.
     pub fn finish(&self) {
-        self.0.finish_streams();
+        let Call { host_call, runtime } = &*self.0;
+        runtime.block_on(host_call.finish_streams());
     }
 }
 
@@ -77,40 +88,66 @@ pub fn register(module: &mut Module) {
     who::register(module);
     attachment::register(module);
     thread::register(module);
-    say::register(module);
-    ask::register(module);
+    for name in FORWARDED {
+        forward(module, name);
+    }
     widget::register(module);
     workflow::register(module);
     kv::register(module);
     http::register(module);
-    outside::register(module);
     text::register(module);
 }
 
+/// Adds a member, with as many arguments as it takes.
+fn forward(module: &mut Module, name: &'static str) {
+    let most = find_member(name).map_or(0, |it| it.arguments);
+    function(name).set_into_module(module, move |ctx: &mut Ctx| ctx.0.invoke(name, &[]));
+    if most >= 1 {
+        function(name)
+            .set_into_module(module, move |ctx: &mut Ctx, a: Dynamic| ctx.0.invoke(name, &[a]));
+    }
+    if most >= 2 {
+        function(name).set_into_module(module, move |ctx: &mut Ctx, a: Dynamic, b: Dynamic| {
+            ctx.0.invoke(name, &[a, b])
+        });
+    }
+    if most >= 3 {
+        function(name)
+            .set_into_module(module, move |ctx: &mut Ctx, a: Dynamic, b: Dynamic, c: Dynamic| {
+                ctx.0.invoke(name, &[a, b, c])
+            });
+    }
+    if most >= 4 {
+        function(name).set_into_module(
+            module,
+            move |ctx: &mut Ctx, a: Dynamic, b: Dynamic, c: Dynamic, d: Dynamic| {
+                ctx.0.invoke(name, &[a, b, c, d])
+            },
+        );
+    }
+}
+
+impl Deref for Call {
+    type Target = HostCall;
+
+    fn deref(&self) -> &HostCall {
+        &self.host_call
+    }
+}
+
 impl Call {
-    /// Asks the turn on behalf of `ctx.{member}`.
-    fn ask(&self, member: &str, request: TurnRequest) -> Result<Value, Failure> {
-        self.require_thread(member)?;
-        let answer = limits::wait_apart(&self.runtime, self.context.ask(request));
-        match answer.map_err(limits::stop)? {
-            Ok(answer) => Ok(answer),
-            Err(ToolError::Failed(message)) => Err(fail(message)),
-            Err(ToolError::Turn { message, retry }) => {
-                Err(limits::stop(CallError::User { message, retry }))
-            }
-            Err(ToolError::Ended) => Err(limits::stop(CallError::Ended)),
-            Err(ToolError::Cancelled) => Err(limits::stop(CallError::Cancelled)),
-        }
+    /// Calls a member as a component does, with a script's values.
+    fn invoke(&self, name: &str, arguments: &[Dynamic]) -> Result<Dynamic, Failure> {
+        let arguments = arguments.iter().map(to_json).collect::<Result<_, _>>().map_err(fail)?;
+        Ok(to_dynamic(&self.invoke_json(name, arguments)?))
     }
 
-    fn require_thread(&self, member: &str) -> Result<(), Failure> {
-        if self.context.thread.is_some() {
-            return Ok(());
+    fn invoke_json(&self, name: &str, arguments: Vec<Value>) -> Result<Value, Failure> {
+        let answer = self.host_call.invoke(name, arguments);
+        match find_member(name) {
+            Ok(member) if member.waits_apart => self.wait_apart(answer),
+            Ok(_) | Err(_) => self.wait(answer),
         }
-        Err(fail(format!(
-            "`ctx.{member}` needs a thread, and there is none: `kitfox call`, /mcp and most routes \
-             have none"
-        )))
     }
 
     /// Waits for the host on the script's own time.

@@ -14,7 +14,7 @@ use super::{
     kv::KvRoot,
     thread::ThreadHandle,
 };
-use crate::chatkit::{UserMessageContent, UserMessageItem};
+use crate::{chatkit::UserMessageItem, plugin::ctx::message};
 
 pub fn register(module: &mut Module) {
     getter(module, "user", |call| Ok(of(&call.context.request.user)));
@@ -25,7 +25,7 @@ pub fn register(module: &mut Module) {
     getter(module, "locale", |call| Ok(of(&call.context.request.request.locale)));
     getter(module, "agent", |call| Ok(of(&call.context.agent)));
     rhai::FuncRegistration::new_getter("item").set_into_module(module, |ctx: &mut super::Ctx| {
-        ctx.0.context.item.as_deref().map_or(Dynamic::UNIT, |item| message(&ctx.0, item))
+        ctx.0.context.item.as_deref().map_or(Dynamic::UNIT, |it| item(&ctx.0, it))
     });
     rhai::FuncRegistration::new_getter("thread").set_into_module(module, |ctx: &mut super::Ctx| {
         match &ctx.0.context.thread {
@@ -37,26 +37,12 @@ pub fn register(module: &mut Module) {
         .set_into_module(module, |ctx: &mut super::Ctx| KvRoot(Arc::clone(&ctx.0)));
 }
 
-/// The user message as handlers see it.
-fn message(call: &Arc<Call>, item: &UserMessageItem) -> Dynamic {
-    let tags = item.content.iter().filter_map(|part| match part {
-        UserMessageContent::InputTag(tag) => Some(tag),
-        UserMessageContent::InputText { .. } => None,
-    });
-    let mut shown = to_dynamic(&json!({
-        "id": item.id,
-        "created_at": item.created_at,
-        "text": item.text(),
-        "tags": tags.collect::<Vec<_>>(),
-        "quoted_text": item.quoted_text,
-        "tool_choice": item.inference_options.tool_choice.as_ref().map(|it| &it.id),
-        "model": item.inference_options.model,
-    }));
+/// The user message, whose attachments have bytes.
+fn item(call: &Arc<Call>, item: &UserMessageItem) -> Dynamic {
+    let mut shown = to_dynamic(&message(item));
     if let Some(mut shown) = shown.write_lock::<Map>() {
-        let attachments = item
-            .attachments
-            .iter()
-            .map(|it| Dynamic::from(AttachmentHandle::new(call, &json!(it))));
+        let handle = |it| Dynamic::from(AttachmentHandle::new(call, &json!(it)));
+        let attachments = item.attachments.iter().map(handle);
         shown.insert("attachments".into(), attachments.collect::<Array>().into());
     }
     shown

@@ -2,21 +2,15 @@
 
 use std::sync::Arc;
 
-use rhai::{Map, Module};
-use serde_json::Value;
-
-use crate::{
-    chatkit::{IconName, ItemId, StatusIndicator},
-    tool::{TaskPatch, TurnRequest},
-};
+use rhai::{Dynamic, Map, Module};
+use serde_json::{Value, json};
 
 use super::{
     super::{
         error::{Failure, fail},
-        options::{Fault, Options},
+        value::to_json,
     },
     Call, Ctx, function,
-    task::{read_changes, read_task},
 };
 
 type Done = Result<(), Failure>;
@@ -25,14 +19,14 @@ type Done = Result<(), Failure>;
 #[derive(Clone)]
 pub struct WorkflowHandle {
     call: Arc<Call>,
-    id: ItemId,
+    id: Value,
 }
 
 /// What `workflow.task(…)` gives: one of its steps.
 #[derive(Clone)]
 pub struct TaskHandle {
     workflow: WorkflowHandle,
-    index: usize,
+    index: Value,
 }
 
 pub fn register(module: &mut Module) {
@@ -41,19 +35,16 @@ pub fn register(module: &mut Module) {
     function("task").set_into_module(
         module,
         |workflow: &mut WorkflowHandle, task: Map| -> Result<TaskHandle, Failure> {
-            let patch =
-                read_task("workflow.task", task, &["status"]).map_err(|it| fail(it.into_text()))?;
-            let index = workflow.set_task(None, patch)?;
+            let WorkflowHandle { call, id } = &*workflow;
+            let index = call.invoke_json("workflow.task", vec![id.clone(), map(task)?])?;
             Ok(TaskHandle { workflow: workflow.clone(), index })
         },
     );
     function("update").set_into_module(module, |task: &mut TaskHandle, changes: Map| -> Done {
-        let patch = read_changes("task.update", changes).map_err(|it| fail(it.into_text()))?;
-        task.workflow.set_task(Some(task.index), patch).map(drop)
+        task.update(map(changes)?)
     });
     function("done").set_into_module(module, |task: &mut TaskHandle| -> Done {
-        let patch = TaskPatch { status: Some(StatusIndicator::Complete), ..TaskPatch::default() };
-        task.workflow.set_task(Some(task.index), patch).map(drop)
+        task.update(json!({ "status": "complete" }))
     });
     function("done")
         .set_into_module(module, |workflow: &mut WorkflowHandle| workflow.end(Map::new()));
@@ -63,51 +54,25 @@ pub fn register(module: &mut Module) {
 }
 
 impl WorkflowHandle {
-    fn set_task(&self, index: Option<usize>, task: TaskPatch) -> Result<usize, Failure> {
-        let request = TurnRequest::WorkflowTask { workflow: self.id.clone(), index, task };
-        let answer = self.call.ask("workflow", request)?;
-        answer
-            .as_u64()
-            .and_then(|index| usize::try_from(index).ok())
-            .ok_or_else(|| fail("the workflow has ended: begin another with `ctx.workflow()`"))
-    }
-
     fn end(&self, options: Map) -> Done {
-        let summary = Summary::read("workflow.done", options).map_err(|it| fail(it.into_text()))?;
-        let Summary { title, icon, expanded } = summary;
-        let request = TurnRequest::EndWorkflow { workflow: self.id.clone(), title, icon, expanded };
-        self.call.ask("workflow", request).map(drop)
+        let arguments = vec![self.id.clone(), map(options)?];
+        self.call.invoke_json("workflow.done", arguments).map(drop)
     }
 }
 
-fn begin(ctx: &mut Ctx, options: Map) -> Result<WorkflowHandle, Failure> {
-    let summary = Summary::read("ctx.workflow", options).map_err(|it| fail(it.into_text()))?;
-    let Summary { title, icon, expanded } = summary;
-    let expanded = expanded.unwrap_or_default();
-    match ctx.0.ask("workflow", TurnRequest::BeginWorkflow { title, icon, expanded })? {
-        Value::String(id) => Ok(WorkflowHandle { call: ctx.0.clone(), id: id.into() }),
-        _ => Err(fail("the workflow could not be begun")),
+impl TaskHandle {
+    fn update(&self, changes: Value) -> Done {
+        let WorkflowHandle { call, id } = &self.workflow;
+        let arguments = vec![id.clone(), self.index.clone(), changes];
+        call.invoke_json("workflow.update", arguments).map(drop)
     }
 }
 
-struct Summary {
-    title: Option<String>,
-    icon: Option<IconName>,
-    expanded: Option<bool>,
+fn begin(ctx: &Ctx, options: Map) -> Result<WorkflowHandle, Failure> {
+    let id = ctx.0.invoke_json("workflow", vec![map(options)?])?;
+    Ok(WorkflowHandle { call: ctx.0.clone(), id })
 }
 
-impl Summary {
-    fn read(function: &str, options: Map) -> Result<Self, Fault> {
-        let mut options = Options::new(function, options, &["title", "icon", "expanded"])?;
-        Ok(Self {
-            title: options.string("title")?,
-            icon: read_icon(&mut options)?,
-            expanded: options.boolean("expanded")?,
-        })
-    }
-}
-
-fn read_icon(options: &mut Options<'_>) -> Result<Option<IconName>, Fault> {
-    let icon = options.string("icon")?;
-    icon.as_deref().map(IconName::parse).transpose().map_err(Fault::new)
+fn map(map: Map) -> Result<Value, Failure> {
+    to_json(&Dynamic::from_map(map)).map_err(fail)
 }

@@ -66,7 +66,7 @@ async fn wrong_words_are_answered_with_the_right_ones() {
     assert_snapshot!(outcome("ctx.say").await, @"thrown: `ctx.say` is a function: write `ctx.say(…)`");
     assert_snapshot!(outcome("ctx.user()").await, @"thrown: `ctx.user` is no function: write `ctx.user`");
     assert_snapshot!(outcome("ctx.usr").await, @"thrown: `ctx` has no `usr`: did you mean `user`?");
-    assert_snapshot!(outcome("ctx.say(1)").await, @"thrown: plugins/test.rhai:1:61: there is no function `say` that takes (ctx, integer)");
+    assert_snapshot!(outcome("ctx.say(1)").await, @"thrown: `ctx.say` needs a text, and is given `1`");
     assert_snapshot!(outcome("ctx.locale = \"de\"").await, @"thrown: plugins/test.rhai:1:61: `locale` of ctx cannot be set");
     assert_snapshot!(outcome("ctx.task(#{ titel: \"x\" })").await, @"thrown: `ctx.task` knows no `titel`: did you mean `title`?");
     assert_snapshot!(outcome("ctx.kv.usr.get(\"x\")").await, @"thrown: `ctx.kv` has no `usr`: did you mean `user`?");

@@ -181,8 +181,8 @@ async fn mistakes_are_told_with_place_and_remedy() {
     plugins/test.rhai:1:1: there is no event `mesage` (did you mean `message`?)
     plugins/test.rhai:1:1: there is no event `zzz` (there are `thread.created`, `thread.deleted`, `message`, `tag`, `attachment`, `request`, `response`, `answer`, `feedback`, `turn.done` and `turn.failed`)
     plugins/test.rhai:1:1: `FETCH` is no method of a route (use `GET`, `POST`, `PUT`, `PATCH` and `DELETE`)
-    plugins/test.rhai:1:1: the route's path `x` does not begin with `/`
-    plugins/test.rhai:1:1: the route's path `/x/{}` has a parameter without a name
+    plugins/test.rhai:1:1: the route's path `x` does not begin with `/` (write it as `/cats/{id}/toys`)
+    plugins/test.rhai:1:1: the route's path `/x/{}` has a parameter without a name (write it as `/cats/{id}/toys`)
     plugins/test.rhai:1:1: `route` knows no `publik` (did you mean `public`?)
     plugins/test.rhai:1:1: the plugin `test` may not have public routes (add `permissions: #{ public: true }` to `plugin(#{…})`)
     plugins/test.rhai:1:1: `permissions` knows no `htp` (did you mean `http`?)

@@ -1,14 +1,10 @@
 //! Tasks, as `ctx.task` and the steps of `ctx.workflow` are written.
 
-use rhai::{Dynamic, Map};
-use serde_json::{Map as JsonMap, Value};
+use serde_json::{Map, Value};
 
-use super::super::{
-    options::{Fault, Options},
-    value::to_json,
-};
 use crate::{
     chatkit::{FileSource, IconName, StatusIndicator, UrlSource},
+    plugin::fields::Fields,
     tool::{TaskKind, TaskPatch, TaskSources},
 };
 
@@ -22,73 +18,70 @@ const KINDS: [(&str, TaskKind, &[&str]); 5] = [
 ];
 
 /// Reads a new task; `more` it may say beside what its kind has.
-pub fn read_task(function: &str, task: Map, more: &[&str]) -> Result<TaskPatch, Fault> {
-    let word = match task.get("type").filter(|it| !it.is_unit()) {
-        None => "custom".to_owned(),
-        Some(word) => word.to_string(),
+pub fn read_task(of: &str, task: Value, more: &[&str]) -> Result<TaskPatch, String> {
+    let word = match task.get("type") {
+        None | Some(Value::Null) => "custom".to_owned(),
+        Some(Value::String(word)) => word.clone(),
+        Some(other) => other.to_string(),
     };
     let Some((_, kind, own)) = KINDS.iter().find(|(name, _, _)| *name == word) else {
         let words: Vec<_> = KINDS.iter().map(|(name, _, _)| *name).collect();
-        return Err(Fault::new(format!("`{word}` is no type of a task"))
-            .remedy(format!("write one of `{}`", words.join("`, `"))));
+        let words = words.join("`, `");
+        return Err(format!("`{word}` is no type of a task: write one of `{words}`"));
     };
     let known: Vec<&str> = ["type", "title"].iter().chain(*own).chain(more).copied().collect();
-    let options = Options::new(function, task, &known)?;
-    let patch = TaskPatch { kind: *kind, ..read(options)? };
+    let patch = TaskPatch { kind: *kind, ..read(Fields::read(of, task, &known)?)? };
     if *kind == TaskKind::Thought && patch.content.is_none() {
-        return Err(
-            Fault::new("a thought lacks `content`").remedy("add `content: \"…\"` to its map")
-        );
+        return Err("a thought lacks `content`: add `content: \"…\"` to its map".to_owned());
     }
     Ok(patch)
 }
 
 /// Reads changes of a task.
-pub fn read_changes(function: &str, changes: Map) -> Result<TaskPatch, Fault> {
+pub fn read_changes(of: &str, changes: Value) -> Result<TaskPatch, String> {
     let known = ["title", "content", "icon", "query", "queries", "sources", "status"];
-    read(Options::new(function, changes, &known)?)
+    read(Fields::read(of, changes, &known)?)
 }
 
-fn read(mut options: Options<'_>) -> Result<TaskPatch, Fault> {
-    let icon = options.string("icon")?;
-    let status = options.string("status")?;
+fn read(mut fields: Fields<'_>) -> Result<TaskPatch, String> {
+    let icon = fields.text("icon")?;
+    let status = fields.text("status")?;
     Ok(TaskPatch {
         kind: TaskKind::Custom,
-        title: options.string("title")?,
-        content: options.string("content")?,
-        icon: icon.as_deref().map(IconName::parse).transpose().map_err(Fault::new)?,
+        title: fields.text("title")?,
+        content: fields.text("content")?,
+        icon: icon.as_deref().map(IconName::parse).transpose()?,
         status: status.as_deref().map(read_status).transpose()?,
-        query: options.string("query")?,
-        queries: options.strings("queries")?,
-        sources: options.any("sources").map(|it| read_sources(&it)).transpose()?,
+        query: fields.text("query")?,
+        queries: fields.texts("queries")?,
+        sources: fields.any("sources").map(read_sources).transpose()?,
     })
 }
 
-fn read_status(status: &str) -> Result<StatusIndicator, Fault> {
+fn read_status(status: &str) -> Result<StatusIndicator, String> {
     match status {
         "none" => Ok(StatusIndicator::None),
         "loading" => Ok(StatusIndicator::Loading),
         "complete" => Ok(StatusIndicator::Complete),
-        other => {
-            Err(Fault::new(format!("`status` is `none`, `loading` or `complete`, not `{other}`")))
-        }
+        other => Err(format!("`status` is `none`, `loading` or `complete`, not `{other}`")),
     }
 }
 
 /// A source is an address or a file's name, or a map that has it under `url` or `filename`.
-fn read_sources(sources: &Dynamic) -> Result<TaskSources, Fault> {
+fn read_sources(sources: Value) -> Result<TaskSources, String> {
     let wrong = || {
-        Fault::new("`sources` of a task is no array of addresses or file names")
-            .remedy("write `[\"https://…\"]`, `[#{ url: …, title: … }]` or `[#{ filename: … }]`")
+        "`sources` of a task is no array of addresses or file names: \
+         write `[\"https://…\"]`, `[#{ url: …, title: … }]` or `[#{ filename: … }]`"
+            .to_owned()
     };
-    let Ok(Value::Array(sources)) = to_json(sources) else { return Err(wrong()) };
+    let Value::Array(sources) = sources else { return Err(wrong()) };
     let mut read = TaskSources::default();
     for source in sources {
         let map = match source {
             Value::String(text) if text.contains("://") => {
-                JsonMap::from_iter([("url".to_owned(), text.into())])
+                Map::from_iter([("url".to_owned(), text.into())])
             }
-            Value::String(text) => JsonMap::from_iter([("filename".to_owned(), text.into())]),
+            Value::String(text) => Map::from_iter([("filename".to_owned(), text.into())]),
             Value::Object(map) => map,
             _ => return Err(wrong()),
         };
