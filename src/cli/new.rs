@@ -63,6 +63,7 @@ impl Language {
 /// Of every component.
 const COMPONENT_FILES: &[(&str, &str)] = &[
     ("README.md", include_str!("templates/wasm/README.md")),
+    (".gitignore", "target/\n.venv/\n__pycache__/\n"),
     ("wit/kitfox.wit", include_str!("../../plugins/kitfox.wit")),
 ];
 

@@ -5,7 +5,7 @@ use super::{
     Turn, call, errors_of, file, files, host, host_with, load_or_panic, show, show_errors,
 };
 use crate::{
-    plugin::{HandlerId, load},
+    plugin::{HandlerId, inspect, load},
     tests::guest::{self, answer, component, forwarder, module, one_tool, plugin},
 };
 
@@ -161,4 +161,21 @@ async fn under_ask_nothing_runs_before_it_is_approved() {
     let plugin = load_or_panic(&file(&forwarder(&one_tool())), &host);
     assert!(!plugin.manifest().approved && plugin.registration().tools.is_empty());
     assert_snapshot!(call(&plugin, json!({})).await, @"thrown: the plugin `guest` is not approved yet");
+}
+
+#[test]
+fn a_file_can_be_looked_into_without_a_project() {
+    let bytes = plugin(
+        r#"{"name":"cats","permissions":{"model":true},"tools":[{"name":"t","description":"d"}],"hooks":["message"]}"#,
+        &answer("1"),
+    );
+    let seen = inspect("cats.wasm", "cats", &bytes).unwrap().to_json();
+    assert_eq!((&seen["world"], &seen["name"]), (&json!("kitfox:plugin/plugin"), &json!("cats")));
+    assert_eq!((&seen["tools"][0]["name"], &seen["hooks"]), (&json!("t"), &json!(["message"])));
+    let imports = json!([
+        { "name": "kitfox:plugin/types@0.1.0", "offered": true },
+        { "name": "kitfox:plugin/host@0.1.0", "offered": true },
+    ]);
+    assert_eq!(seen["imports"], imports);
+    assert_snapshot!(inspect("x.wasm", "x", b"").err().unwrap(), @"x.wasm: it is no WebAssembly (put a component there)");
 }
