@@ -255,6 +255,22 @@ pub enum TurnRequest {
     },
 }
 
+impl TurnRequest {
+    /// Whether the thread is longer for it.
+    pub const fn shows_an_item(&self) -> bool {
+        matches!(
+            self,
+            Self::Say { .. }
+                | Self::Hidden { .. }
+                | Self::Image { .. }
+                | Self::Task(_)
+                | Self::BeginWorkflow { .. }
+                | Self::Ask { .. }
+                | Self::Widget(WidgetRequest::Show { .. } | WidgetRequest::Begin { .. })
+        )
+    }
+}
+
 /// What a handler may ask of its turn for a widget. Where no answer is named it is null.
 #[derive(Debug)]
 pub enum WidgetRequest {

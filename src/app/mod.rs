@@ -5,6 +5,7 @@ mod generation;
 mod reload;
 mod running;
 mod sweep;
+mod turnstile;
 
 use std::{
     path::{Path, PathBuf},
@@ -28,6 +29,7 @@ pub use self::{
     files::ProjectFiles,
     generation::{Generation, Surroundings},
     running::{Busy, RunningTurns, TurnGuard},
+    turnstile::Turnstile,
 };
 
 /// The server's state. Clones share it.
@@ -44,6 +46,8 @@ pub struct Inner {
     /// Cancelled when the process is asked to stop: no new turns.
     pub stopping: CancellationToken,
     pub running: RunningTurns,
+    /// For what changes a thread while a turn may run in it.
+    pub sync_actions: Turnstile,
     /// What the inspector shows. Nothing is kept for those who do not listen.
     pub inspector: broadcast::Sender<Inspection>,
     /// In place of the configuration's, for tests.
@@ -147,6 +151,7 @@ impl App {
             tasks,
             stopping: CancellationToken::new(),
             running: RunningTurns::default(),
+            sync_actions: Turnstile::default(),
             inspector: broadcast::Sender::new(INSPECTIONS),
             models,
             is_watching: watch,

@@ -455,7 +455,10 @@ pub fn list_of(names: &[&str]) -> String {
 }
 
 pub fn one_line(text: &str) -> String {
-    text.lines().map(str::trim).filter(|it| !it.is_empty()).collect::<Vec<_>>().join(", ")
+    // What is not seen could make a line of a log look like two, or like another.
+    let is_seen = |it: &char| !it.is_control() && !('\u{200e}'..='\u{202e}').contains(it);
+    let lines = text.lines().map(|line| line.trim().chars().filter(is_seen).collect::<String>());
+    lines.filter(|it| !it.is_empty()).collect::<Vec<_>>().join(", ")
 }
 
 fn parse_duration(text: &str) -> Option<Duration> {

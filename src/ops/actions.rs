@@ -7,6 +7,7 @@ use tracing::warn;
 
 use crate::{
     chatkit::{CustomActionParams, ItemId, SyncCustomActionResponse, ThreadId, ThreadItem},
+    config::document::one_line,
     ops::{Answer, Caller, OpError, json, threads::check_open},
     plugin::{ActionKind, CallError, HandlerId, Plugin},
     store::StoreError,
@@ -38,8 +39,10 @@ impl Caller<'_> {
     pub async fn sync_custom_action(&self, params: CustomActionParams) -> Result<Answer, OpError> {
         let CustomActionParams { thread_id, item_id, action } = params;
         let thread = self.load_thread(&thread_id).await?;
-        let sender = self.load_sender(&thread_id, item_id.as_ref()).await?;
         let (plugin, handler) = self.find_action(ActionKind::Sync, &action.r#type)?;
+        // Each sees what those before it made of the widget.
+        let _place = self.app.sync_actions.enter(&thread_id).await;
+        let sender = self.load_sender(&thread_id, item_id.as_ref()).await?;
         check_open(&thread)?;
         let name = plugin.manifest().name.clone();
         let argument =
@@ -61,6 +64,7 @@ impl Caller<'_> {
             }
             // Not a 500: the client would do it again, and part of it may be done.
             Err(err @ (CallError::Thrown(_) | CallError::Limit(_) | CallError::Ended)) => {
+                let err = one_line(&err.to_string());
                 warn!(plugin = %name, "a sync action of plugin `{name}` failed: {err}");
                 Err(OpError::BadRequest("the action failed".to_owned()))
             }

@@ -25,7 +25,7 @@ use crate::{
 /// Of one message, where its agent does not say.
 const MAX_COUNT: usize = 10;
 /// Of one user that wait for a message.
-const MAX_UNUSED: u64 = 100;
+const MAX_UNUSED: u32 = 100;
 
 /// The bytes of an upload as they come, or why they do not.
 pub type Upload = BoxStream<'static, Result<Bytes, OpError>>;
@@ -119,7 +119,9 @@ impl Caller<'_> {
             blob: None,
             thread: None,
         };
-        self.rows().add_attachment(&attachment).await?;
+        if !self.rows().add_attachment(&attachment, MAX_UNUSED).await? {
+            return Err(too_many());
+        }
         json(&self.show(&attachment).await?)
     }
 
@@ -149,11 +151,18 @@ impl Caller<'_> {
             blob: Some(blob.clone()),
             thread: None,
         };
-        if let Err(err) = self.rows().add_attachment(&attachment).await {
-            self.delete_blobs(vec![blob]);
-            return Err(err.into());
+        // Others may have come while it was sent.
+        match self.rows().add_attachment(&attachment, MAX_UNUSED).await {
+            Ok(true) => self.show(&attachment).await,
+            Ok(false) => {
+                self.delete_blobs(vec![blob]);
+                Err(too_many())
+            }
+            Err(err) => {
+                self.delete_blobs(vec![blob]);
+                Err(err.into())
+            }
         }
-        self.show(&attachment).await
     }
 
     /// Takes the bytes away, beside whatever is done next.
@@ -285,12 +294,10 @@ impl Caller<'_> {
                 "attachments cannot be stored here: the server's log says why".to_owned(),
             ));
         }
-        if self.rows().count_unused_attachments().await? < MAX_UNUSED {
+        if self.rows().count_unused_attachments().await? < u64::from(MAX_UNUSED) {
             return Ok(());
         }
-        Err(OpError::Conflict(format!(
-            "{MAX_UNUSED} attachments wait for a message already: send some, or delete them"
-        )))
+        Err(too_many())
     }
 }
 
@@ -317,6 +324,8 @@ pub async fn upload(
         Ok(()) => Ok(()),
         Err(err) => {
             app.store.delete_blobs(&[blob]).await;
+            // Another upload was first, or the attachment was deleted meanwhile.
+            rows.load_attachment(&link.id).await.map_err(unknown)?;
             Err(match err {
                 StoreError::NotFound => done(),
                 err @ (StoreError::BadCursor
@@ -409,6 +418,12 @@ async fn store(
 fn read_type(field: &str, mime_type: &str, name: &str) -> Result<String, OpError> {
     media::type_of(mime_type, name)
         .ok_or_else(|| OpError::BadRequest(format!("`{field}`: is no type such as `image/png`")))
+}
+
+fn too_many() -> OpError {
+    OpError::Conflict(format!(
+        "{MAX_UNUSED} attachments wait for a message already: send some, or delete them"
+    ))
 }
 
 fn none_taken(field: &str) -> OpError {

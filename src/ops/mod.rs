@@ -21,6 +21,7 @@ use tracing::warn;
 use crate::{
     app::{App, Busy, Generation},
     chatkit::{Attachment, Operation, Request, ThreadMetadata, ThreadStreamEvent},
+    config::document::one_line,
     context::RequestContext,
     plugin::HookEvent,
     store::StoreError,
@@ -171,6 +172,7 @@ impl Caller<'_> {
                 thread.cloned(),
             );
             if let Err(err) = call.await {
+                let err = one_line(&err.to_string());
                 warn!(plugin = %name, "a hook of plugin `{name}` failed: {err}");
             }
         }

@@ -6,6 +6,7 @@ use tracing::warn;
 use crate::{
     app::{App, Generation},
     chatkit::ThreadId,
+    config::document::one_line,
     context::RequestContext,
     ops::OpError,
     plugin::{CallError, HandlerId, Plugin},
@@ -77,6 +78,7 @@ pub async fn call_route(
         Err(CallError::User { message, .. }) => Err(OpError::BadRequest(message)),
         Err(CallError::Cancelled) => Err(OpError::Unavailable("the server is stopping".to_owned())),
         Err(err @ (CallError::Thrown(_) | CallError::Limit(_) | CallError::Ended)) => {
+            let err = one_line(&err.to_string());
             warn!(%plugin, "a route of plugin `{plugin}` failed: {err}");
             Ok(RouteResponse {
                 status: 500,

@@ -8,6 +8,7 @@ use minijinja::{
 
 use crate::{
     config::document::{Place, one_line},
+    jinja::{self, TooLong},
     load_error::LoadError,
 };
 
@@ -117,6 +118,8 @@ impl Source {
 
     /// Compiles the text, for its mistakes, and finds what it includes.
     pub fn check(&self) -> Result<Vec<Include>, LoadError> {
+        jinja::check_lengths(&self.text)
+            .map_err(|it| self.error_at(it.offset, it.message).remedy(TooLong::REMEDY))?;
         let environment = environment();
         environment
             .template_from_named_str(&self.name, &self.text)

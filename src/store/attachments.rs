@@ -30,7 +30,8 @@ pub struct StoredAttachment {
 
 const ADD: &str = "
     insert into attachments (id, owner, name, mime_type, size, blob, created_at, metadata)
-    values ($1, $2, $3, $4, $5, $6, $7, '{}')";
+    select $1, $2, $3, $4, $5, $6, $7, '{}'
+    where (select count(*) from attachments where owner = $2 and thread is null) < $8";
 
 const LOAD: &str = "
     select a.id, a.name, a.mime_type, a.size, a.blob, t.id
@@ -54,9 +55,14 @@ const DELETE_UNUSED: &str =
     "delete from attachments where thread is null and created_at < $1 returning blob";
 
 impl UserStore<'_> {
-    pub async fn add_attachment(&self, attachment: &StoredAttachment) -> Result<(), StoreError> {
+    /// Adds an attachment, unless the user has `most` that no message uses; false then.
+    pub async fn add_attachment(
+        &self,
+        attachment: &StoredAttachment,
+        most: u32,
+    ) -> Result<bool, StoreError> {
         let database = self.store.database()?;
-        sqlx::query(ADD)
+        let done = sqlx::query(ADD)
             .bind(attachment.id.as_str())
             .bind(self.user.as_str())
             .bind(&attachment.name)
@@ -64,9 +70,10 @@ impl UserStore<'_> {
             .bind(i64::try_from(attachment.size).unwrap_or(i64::MAX))
             .bind(&attachment.blob)
             .bind(now().as_microsecond())
+            .bind(most)
             .execute(&mut *database.writer().await?)
             .await?;
-        Ok(())
+        Ok(done.rows_affected() > 0)
     }
 
     pub async fn load_attachment(&self, id: &AttachmentId) -> Result<StoredAttachment, StoreError> {

@@ -23,6 +23,10 @@ const PLUGIN: &str = r#"
     action("refuse", |action, ctx| throw #{ message: "Not now.", retry: true });
     action("break", |action, ctx| throw "SECRET");
     sync_action("rename", |action, ctx| { ctx.replace(action.sender, #{ type: "Card", title: action.payload }); });
+    sync_action("add", |action, ctx| {
+        let title = `${parse_int(action.sender.widget.title) + 1}`;
+        ctx.replace(action.sender, #{ type: "Card", title: title });
+    });
     sync_action("remove", |action, ctx| {
         ctx.replace(action.sender, #{ type: "Card" });
         ctx.remove(action.sender);
@@ -329,4 +333,20 @@ async fn two_plugins_cannot_have_the_same_action() {
     plugins/b.rhai:1:25: the action `y` is there already (give one of the two another type, or remove it)
     plugins/b.rhai:1:49: `action` lacks the action's type (write the `type` that the widget's action has)
     ");
+}
+
+#[tokio::test]
+async fn each_sync_action_sees_what_those_before_it_made_of_the_widget() {
+    let (server, thread, id) = start().await;
+    let add =
+        || server.call("ada", "threads.sync_custom_action", params(&thread, Some(&id), "add", ()));
+    let answers = futures::future::join_all((0..20).map(|_| add())).await;
+    let mut titles: Vec<u32> = answers
+        .iter()
+        .map(|(_, answer)| {
+            answer["updated_item"]["widget"]["title"].as_str().unwrap().parse().unwrap()
+        })
+        .collect();
+    titles.sort_unstable();
+    assert_eq!(titles, (1..=20).collect::<Vec<_>>());
 }

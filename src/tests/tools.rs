@@ -1,8 +1,12 @@
 //! Tools: what the model and the user see of their calls.
 
 use insta::assert_snapshot;
+use serde_json::{Value, json};
 
-use crate::tests::harness::{Server, check, converse};
+use crate::{
+    model::ScriptedResponse,
+    tests::harness::{Server, check, converse},
+};
 
 const CLOCK: &str = r#"
     tool(#{ name: "clock", description: "The time.", run: |args, ctx| "noon" });
@@ -360,4 +364,26 @@ async fn asking_for_an_answer_within_a_turn_is_told_to_be_of_no_use() {
     .await;
     let input = server.last_input();
     assert!(input.contains("the agent answers here anyway"), "{input}");
+}
+
+#[tokio::test]
+async fn a_handler_that_shows_things_for_ever_is_stopped() {
+    let script = r#"tool(#{ name: "flood", description: "Floods.", run: |args, ctx| {
+        loop { ctx.say("again"); }
+    } });
+    tool(#{ name: "spin", description: "Spins.", run: |args, ctx| { loop { ctx.progress("on"); } } });"#;
+    let server = Server::start(&[("plugins/flood.rhai", script)]).await;
+    for (tool, shown) in [("flood", "assistant_message"), ("spin", "progress_update")] {
+        server.model.push(ScriptedResponse::call(tool, json!({})));
+        server.model.push(ScriptedResponse::text("done"));
+        let (_, events) = server.create("ada", "go").await;
+        let kind = |event: &&Value| event.pointer("/item/type").unwrap_or(&event["type"]) == shown;
+        let count = events.iter().filter(kind).count();
+        assert!((1_000..=10_000).contains(&count), "{count}");
+        assert!(
+            server.last_input().contains("a turn shows at most 1000 items"),
+            "{}",
+            server.last_input()
+        );
+    }
 }

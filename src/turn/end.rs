@@ -9,6 +9,7 @@ use crate::{
         ErrorCode, ErrorEvent, ItemId, ItemKind, SdkHiddenContextItem, ThreadItem,
         ThreadStreamEvent, now,
     },
+    config::document::one_line,
     model::ModelError,
     plugin::HookEvent,
     store::{Record, StoreError},
@@ -172,12 +173,12 @@ impl Turn {
                 custom(message, *retry)
             }
             Failure::Author(message) => {
-                error!("the turn failed: {message}");
+                error!("the turn failed: {}", one_line(message));
                 // On a developer's own machine the author is the one who chats.
                 if self.generation.config.is_local() { custom(message, true) } else { generic }
             }
             Failure::Action(message) => {
-                error!("the turn failed: {message}");
+                error!("the turn failed: {}", one_line(message));
                 generic
             }
             Failure::Rounds(rounds) => {

@@ -144,6 +144,8 @@ struct Turn {
     /// The answer is whole; what follows is about it.
     answered: bool,
     requests: mpsc::Receiver<TurnCall>,
+    /// What handlers have asked for so far.
+    requested: usize,
     request_sender: mpsc::Sender<TurnCall>,
     /// Calls that handlers made of other tools and agents.
     nested: FuturesUnordered<BoxFuture<'static, ()>>,
@@ -207,6 +209,7 @@ async fn run(app: App, start: Start, client: mpsc::Sender<Vec<ThreadStreamEvent>
         thread_changed: false,
         answered: false,
         requests,
+        requested: 0,
         request_sender,
         nested: FuturesUnordered::new(),
         title: None,

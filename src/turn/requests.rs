@@ -20,10 +20,24 @@ const NESTED_AGENTS: usize = 8;
 /// it has taken all threads that run scripts.
 pub const NESTED_CALLS: usize = 32;
 
+/// What the handlers of one turn may ask of it: one that loops ends here.
+const REQUESTS: usize = 10_000;
+/// Items that one turn may show.
+const ITEMS: usize = 1_000;
+
 impl Turn {
     /// Does what a handler asked for, and answers it.
     pub async fn serve(&mut self, call: TurnCall) -> Result<(), TurnEnd> {
         let TurnCall { request, origin, reply } = call;
+        self.requested += 1;
+        if self.requested > REQUESTS || (self.items.len() >= ITEMS && request.shows_an_item()) {
+            let message = format!(
+                "a turn shows at most {ITEMS} items, and does at most {REQUESTS} things for its handlers: see that \
+                 none loops"
+            );
+            let _ = reply.send(Err(ToolError::Failed(message)));
+            return Ok(());
+        }
         let answer = match *request {
             TurnRequest::CallTool { name, arguments } => {
                 if self.nested.len() >= NESTED_CALLS {

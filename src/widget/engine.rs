@@ -1,6 +1,6 @@
 //! The template engine as widgets have it: Jinja2's way where the two differ, and nothing without measure.
 
-use std::io;
+use std::{borrow::Cow, io};
 
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value,
@@ -102,7 +102,11 @@ fn empty<'source>() -> Environment<'source> {
     environment.add_filter("format", format);
     environment.add_filter("join", join);
     environment.add_filter("list", list);
+    environment.add_filter("reject", reject);
+    environment.add_filter("rejectattr", rejectattr);
     environment.add_filter("replace", replace);
+    environment.add_filter("select", select);
+    environment.add_filter("selectattr", selectattr);
     environment.add_filter("slice", slice);
     environment.add_filter("string", string);
     environment.add_filter("tojson", tojson);
@@ -184,6 +188,65 @@ fn join(
     let size = budget::measure(state, value, Undefined::Kept)?;
     budget::spend(state, size.bytes.saturating_add(size.nodes.saturating_mul(length)))?;
     filters::join(state, value, joiner, attribute, kwargs)
+}
+
+fn select(
+    state: &mut State<'_, '_>,
+    value: &Value,
+    test: Option<Cow<'_, str>>,
+    args: Rest<ValueOrKwargs>,
+) -> Result<Vec<Value>, Error> {
+    let value = spend_on_testing(state, value, &args)?;
+    filters::select(state, value, test, args)
+}
+
+fn reject(
+    state: &mut State<'_, '_>,
+    value: &Value,
+    test: Option<Cow<'_, str>>,
+    args: Rest<ValueOrKwargs>,
+) -> Result<Vec<Value>, Error> {
+    let value = spend_on_testing(state, value, &args)?;
+    filters::reject(state, value, test, args)
+}
+
+fn selectattr(
+    state: &mut State<'_, '_>,
+    value: &Value,
+    attribute: Cow<'_, str>,
+    test: Option<Cow<'_, str>>,
+    args: Rest<ValueOrKwargs>,
+) -> Result<Vec<Value>, Error> {
+    let value = spend_on_testing(state, value, &args)?;
+    filters::selectattr(state, value, attribute, test, args)
+}
+
+fn rejectattr(
+    state: &mut State<'_, '_>,
+    value: &Value,
+    attribute: Cow<'_, str>,
+    test: Option<Cow<'_, str>>,
+    args: Rest<ValueOrKwargs>,
+) -> Result<Vec<Value>, Error> {
+    let value = spend_on_testing(state, value, &args)?;
+    filters::rejectattr(state, value, attribute, test, args)
+}
+
+/// A test may look through what it is given, once for each entry.
+fn spend_on_testing(
+    state: &mut State<'_, '_>,
+    value: &Value,
+    args: &[ValueOrKwargs],
+) -> Result<Value, Error> {
+    let value = budget::admit(state, value)?;
+    let entries = budget::measure(state, &value, Undefined::Kept)?.nodes;
+    let mut searched = 0_usize;
+    for arg in args {
+        let size = budget::measure(state, arg, Undefined::Kept)?;
+        searched = searched.saturating_add(size.nodes + size.bytes);
+    }
+    budget::spend(state, entries.saturating_mul(searched))?;
+    Ok(value)
 }
 
 fn replace(

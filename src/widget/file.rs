@@ -31,6 +31,12 @@ struct RawFile<'a> {
 impl WidgetFile {
     pub fn parse(path: &str, text: &str) -> Result<Self, LoadError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if text.trim_start().starts_with('[') {
+            let error = LoadError::new(path, "this is no widget: it is a list");
+            return Err(
+                error.remedy("a .widget file is JSON with `name`, `template` and `jsonSchema`")
+            );
+        }
         let raw: RawFile<'_> = serde_json::from_str(text).map_err(|err| {
             let message = err.to_string();
             let message = message.split(" at line ").next().unwrap_or_default();

@@ -16,7 +16,11 @@ use minijinja::{Environment, value::Serde};
 use serde_json::Value;
 use tracing::warn;
 
-use crate::{chatkit::Widget, load_error::LoadError};
+use crate::{
+    chatkit::Widget,
+    jinja::{self, TooLong},
+    load_error::LoadError,
+};
 
 pub use self::diff::diff;
 use self::{file::WidgetFile, rewrite::Rewritten};
@@ -47,6 +51,8 @@ impl WidgetTemplate {
     /// Parses and compiles a file; `path` is the file's in the project.
     pub fn parse(path: &str, text: &str) -> Result<Self, LoadError> {
         let file = WidgetFile::parse(path, text)?;
+        jinja::check_lengths(&file.template)
+            .map_err(|it| file.error_at(it.offset, it.message).remedy(TooLong::REMEDY))?;
         let rewritten = Rewritten::parse(&file.template)
             .map_err(|wrong| wrong.into_error(|offset, message| file.error_at(offset, message)))?;
         // Never what was written itself: the compiler computes `'a' * 90000000` as well.

@@ -205,3 +205,35 @@ fn a_hostile_template_ends_early_and_takes_little() {
         );
     }
 }
+
+#[test]
+fn a_test_that_looks_through_much_for_each_entry_is_refused() {
+    let data = json!({ "names": ["a", "b", "c"], "known": ["b", "d"] });
+    assert_eq!(value("names | select('in', known) | list", &data), json!(["b"]));
+    assert_eq!(value("names | reject('in', known) | list", &data), json!(["a", "c"]));
+    for filter in
+        ["select('in', ", "reject('in', ", "selectattr('a', 'in', ", "rejectattr('a', 'in', "]
+    {
+        let text = error(
+            &format!("{{{{ range(99999) | {filter}range(99999) | list) | list | length }}}}"),
+            &json!({}),
+        );
+        assert!(text.contains("a value is larger than a widget can be"), "{text}");
+    }
+}
+
+#[test]
+fn what_would_take_the_stack_of_the_process_is_a_mistake_in_the_file() {
+    for link in ["|string", " + 1", ".a", "()"] {
+        let template = format!("{{{{ 1{} }}}}", link.repeat(5000));
+        let text = load_error(&template);
+        assert!(text.ends_with(": a tag holds more than 400 words and marks in a row (divide it: give its parts names with `{% set %}`)"), "{text}");
+    }
+}
+
+#[test]
+fn a_list_is_no_widget() {
+    let err =
+        WidgetTemplate::parse("plugins/a.widget", "[\"1.0\", \"a\", \"{}\", {}]").err().unwrap();
+    assert_snapshot!(err, @"plugins/a.widget: this is no widget: it is a list (a .widget file is JSON with `name`, `template` and `jsonSchema`)");
+}

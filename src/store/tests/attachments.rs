@@ -41,7 +41,7 @@ fn message(id: &str, attachments: &[&str]) -> Record {
 async fn an_attachment_is_reached_by_its_owner_only() {
     let store = memory().await;
     let (me, other) = (user("me"), user("other"));
-    store.of(&me).add_attachment(&stored("atc_1", None)).await.unwrap();
+    store.of(&me).add_attachment(&stored("atc_1", None), 9).await.unwrap();
     let id = AttachmentId::from("atc_1");
     assert_not_found(store.of(&other).load_attachment(&id).await);
     assert_not_found(store.of(&other).finish_upload(&id, "blob").await);
@@ -62,8 +62,8 @@ async fn an_attachment_is_of_one_message_which_is_stored_with_it_or_not_at_all()
     let store = memory().await;
     let me = user("me");
     let rows = store.of(&me);
-    rows.add_attachment(&stored("atc_1", Some("blob"))).await.unwrap();
-    rows.add_attachment(&stored("atc_2", None)).await.unwrap();
+    rows.add_attachment(&stored("atc_1", Some("blob")), 9).await.unwrap();
+    rows.add_attachment(&stored("atc_2", None), 9).await.unwrap();
     let thread = thread("thr");
     assert_not_found(rows.add_thread(&thread, &[message("u1", &["atc_1", "atc_2"])]).await);
     assert_not_found(rows.load_thread(&thread.id).await);
@@ -91,6 +91,17 @@ async fn a_database_of_the_first_version_is_brought_up_to_date() {
 
     let store = Store::open(&url, &TaskTracker::new()).await;
     assert_eq!(history(&store).await, "u1");
-    store.of(&me).add_attachment(&stored("atc_1", None)).await.unwrap();
+    store.of(&me).add_attachment(&stored("atc_1", None), 9).await.unwrap();
     store.close().await;
+}
+
+#[tokio::test]
+async fn no_more_attachments_are_kept_unused_than_may_be() {
+    let (store, me) = (memory().await, user("me"));
+    let mine = store.of(&me);
+    assert!(mine.add_attachment(&stored("atc_1", None), 2).await.unwrap());
+    assert!(mine.add_attachment(&stored("atc_2", None), 2).await.unwrap());
+    assert!(!mine.add_attachment(&stored("atc_3", None), 2).await.unwrap());
+    assert_not_found(mine.load_attachment(&AttachmentId::from("atc_3")).await);
+    assert!(store.of(&user("other")).add_attachment(&stored("atc_3", None), 2).await.unwrap());
 }
