@@ -87,6 +87,11 @@ pub fn essence(mime_type: &str) -> Option<String> {
     (is_name(kind) && is_name(of)).then_some(essence)
 }
 
+/// Whether this can stand for types: `image/*`, `application/pdf`.
+pub fn is_pattern(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(kind, of)| !kind.is_empty() && !of.is_empty())
+}
+
 /// Whether a type is one of `pattern`: `image/*`, `application/pdf`.
 pub fn matches(pattern: &str, mime_type: &str) -> bool {
     match pattern.strip_suffix('*') {

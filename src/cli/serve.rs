@@ -79,6 +79,12 @@ fn announce(app: &App, config: &Config, listener: &TcpListener) {
             config.auth.header
         );
     }
+    if app.store.is_shared() {
+        warn!(
+            "another process has the database open: a thread may then have two turns at once, for each process knows \
+             its own only: stop the other one"
+        );
+    }
     let address =
         listener.local_addr().map_or_else(|_| config.server.listen.clone(), |it| it.to_string());
     info!("listening on {address}, the chat is at {}", config.server.public_url);

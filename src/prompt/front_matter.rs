@@ -12,6 +12,7 @@ use serde_saphyr::{Location, Spanned};
 use crate::{
     config::document::{Content, Field, Key, Node, Place, Reader, Table, one_line},
     load_error::LoadError,
+    media,
     prompt::{
         AttachmentRules, FrontMatter, History, HistoryForm, Reasoning, Start, Titles,
         template::{Source, Start as SourceStart},
@@ -269,8 +270,18 @@ fn read_attachments(field: &Field<'_>) -> Option<AttachmentRules> {
         return None;
     }
     let table = field.table(&["accept", "max_size", "max_count"])?;
+    let accept = table.get("accept").and_then(|field| {
+        let types = field.text_or_texts()?;
+        if types.is_empty() || !types.iter().all(|it| media::is_pattern(it)) {
+            field.refuse(format!(
+                "`{}` must name types, such as `image/*` and `application/pdf`",
+                field.path
+            ));
+        }
+        Some(types)
+    });
     Some(AttachmentRules::Some {
-        accept: table.get("accept").and_then(|it| it.text_or_texts()),
+        accept,
         max_size: table.get("max_size").and_then(|it| it.count(1)),
         max_count: table.get("max_count").and_then(|it| it.count(1)),
     })

@@ -281,11 +281,12 @@ fn front_matter_that_is_wrong_is_named_with_its_place() {
     prompts/a.md:5:14: `temperature` must be a number from 0 to 2, not `hot`
     prompts/a.md:6:12: `reasoning` must be a map of keys and values, not `low`
     ");
-    assert_snapshot!(say("hosted: web\nallow_cancel: maybe\ntitles: 1\nattachments: { max_size: big }\nwhen: search"), @r"
+    assert_snapshot!(say("hosted: web\nallow_cancel: maybe\ntitles: 1\nattachments: { max_size: big, accept: [png] }\nwhen: search"), @r"
     prompts/a.md:2:9: `hosted` must be a list, not `web`
     prompts/a.md:3:15: `allow_cancel` must be `true` or `false`, not `maybe`
     prompts/a.md:4:9: `titles` must be `true`, `false` or a map with `model` and `prompt`, not `1`
     prompts/a.md:5:26: `attachments.max_size` must be a whole number, at least 1, not `big`
+    prompts/a.md:5:39: `attachments.accept` must name types, such as `image/*` and `application/pdf`
     prompts/a.md:6:7: `when` must be a map of keys and values, not `search`
     ");
     assert_snapshot!(say("hosted: [{ a: 1 }, { a: {}, b: {} }, 4]\ntools: ['a[']\nname:\nstart: { prompts: [{ label: a }] }"), @r"

@@ -150,6 +150,11 @@ impl Store {
         &self.blobs
     }
 
+    /// Whether another process had the database open before this one.
+    pub fn is_shared(&self) -> bool {
+        self.database().is_ok_and(|it| it.is_shared())
+    }
+
     /// Why it cannot be used, if so.
     pub async fn check(&self) -> Result<(), StoreError> {
         self.database()?.check().await

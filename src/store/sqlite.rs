@@ -197,6 +197,10 @@ impl Database {
         Ok(())
     }
 
+    pub fn is_shared(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| !file.is_ours_alone())
+    }
+
     /// Fails where the file was taken away, though SQLite would go on with what it has open.
     pub async fn check(&self) -> Result<(), StoreError> {
         if let Some(file) = &self.file {

@@ -15,6 +15,7 @@ use crate::{
         document::{Content, Field, Node, Reader, Table, suggestion},
     },
     load_error::LoadError,
+    media,
 };
 
 use self::{
@@ -309,9 +310,7 @@ fn read_attachment_limits(limits: &Table<'_>, default: AttachmentLimits) -> Atta
     let types = table.get("types").and_then(|field| {
         let read = |field: Field<'_>| {
             let text = field.text()?.to_ascii_lowercase();
-            let is_type =
-                text.split_once('/').is_some_and(|(kind, of)| !kind.is_empty() && !of.is_empty());
-            if !is_type {
+            if !media::is_pattern(&text) {
                 field.must_be("a type, such as `image/*` or `application/pdf`");
             }
             Some(text)

@@ -50,6 +50,7 @@ async fn what_another_process_has_in_progress_is_left_to_it() {
     mine.checkpoint(&"thr".into(), &answer("a1", "thr", "so far"), None).await.unwrap();
 
     let second = open(&folder).await;
+    assert!(second.is_shared() && !first.is_shared());
     assert_eq!(history(&second).await, "u1");
     mine.add_records(&"thr".into(), &records("a1"), None).await.unwrap();
     assert_eq!(history(&second).await, "u1 a1");
