@@ -6,7 +6,7 @@ use crate::{
     config::{PluginsConfig, Trust},
     load_error::LoadError,
     plugin::{
-        Approvals, Declaration, Permissions, PluginFiles,
+        Approvals, CallError, Declaration, Permissions, PluginFiles,
         declaration::{Wrong, check_api, check_name},
     },
 };
@@ -57,6 +57,14 @@ impl Manifest {
     /// Where the plugin states its permissions: `plugins/hello.rhai`, `plugins/cat-lounge/plugin.toml`.
     pub fn permissions_file(&self) -> String {
         permissions_file(&self.path)
+    }
+
+    /// Fails where nothing of it may run.
+    pub fn require_approval(&self) -> Result<(), CallError> {
+        if self.approved {
+            return Ok(());
+        }
+        Err(CallError::Thrown(format!("the plugin `{}` is not approved yet", self.name)))
     }
 
     /// Why nothing of it runs, where it is not approved.

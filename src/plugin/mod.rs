@@ -18,6 +18,7 @@ mod rhai;
 mod tests;
 mod toml_file;
 mod wasm;
+mod within;
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -42,6 +42,7 @@ use crate::{
         Assets, CallError, Declaration, HandlerId, HookEvent, Host, Manifest, Plugin, PluginFiles,
         Registration,
         ctx::{HostCall, Identity},
+        within::within,
     },
     tool::CallContext,
 };
@@ -225,12 +226,7 @@ impl Plugin for RhaiPlugin {
         context: CallContext,
     ) -> BoxFuture<'static, Result<Value, CallError>> {
         Box::pin(async move {
-            if !self.identity.manifest.approved {
-                return Err(CallError::Thrown(format!(
-                    "the plugin `{}` is not approved yet",
-                    self.identity.manifest.name
-                )));
-            }
+            self.identity.manifest.require_approval()?;
             // Whoever stops waiting for the call stops it.
             let cancelled = context.cancelled.child_token();
             let _stop = cancelled.clone().drop_guard();
@@ -241,10 +237,8 @@ impl Plugin for RhaiPlugin {
             let script = pool::run(limits.threads, limits.timeout, move || {
                 self.run(handler, argument, context, runtime, &cancelled)
             });
-            tokio::select! {
-                biased;
-                () = outer.cancelled() => Err(CallError::Cancelled),
-                result = script => match result {
+            let call = async {
+                match script.await {
                     Ok(result) => result,
                     Err(PoolError::Full) => Err(CallError::Limit(format!(
                         "all {} threads for scripts were busy all the time: `threads` in `[limits.plugin]`",
@@ -253,12 +247,9 @@ impl Plugin for RhaiPlugin {
                     Err(PoolError::Failed) => {
                         Err(CallError::Thrown("the script engine failed".to_owned()))
                     }
-                },
-                () = elapsed(timeout) => Err(CallError::Limit(format!(
-                    "the tool took longer than {} s, its `timeout`",
-                    timeout.unwrap_or_default().as_secs_f64()
-                ))),
-            }
+                }
+            };
+            within(&outer, timeout, call).await
         })
     }
 }
@@ -270,13 +261,6 @@ impl RhaiPlugin {
             HandlerKind::Tool { spec, .. } => spec.timeout,
             HandlerKind::Hook(_) | HandlerKind::Route(_) | HandlerKind::Action(_) => None,
         }
-    }
-}
-
-async fn elapsed(timeout: Option<Duration>) {
-    match timeout {
-        Some(timeout) => tokio::time::sleep(timeout).await,
-        None => std::future::pending().await,
     }
 }
 

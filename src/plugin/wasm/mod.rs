@@ -38,6 +38,7 @@ use crate::{
     plugin::{
         CallError, HandlerId, Host, Manifest, Parameters, Plugin, PluginFiles, Registration,
         ctx::{HostCall, Identity},
+        within::within,
     },
     tool::CallContext,
 };
@@ -218,12 +219,7 @@ impl Plugin for WasmPlugin {
         context: CallContext,
     ) -> BoxFuture<'static, Result<Value, CallError>> {
         Box::pin(async move {
-            if !self.identity.manifest.approved {
-                return Err(CallError::Thrown(format!(
-                    "the plugin `{}` is not approved yet",
-                    self.identity.manifest.name
-                )));
-            }
+            self.identity.manifest.require_approval()?;
             let machine = machine().map_err(CallError::Thrown)?;
             let limits = &self.host.config.limits.plugin;
             let Some(permit) = machine.permit(limits.threads, limits.timeout).await else {
@@ -241,24 +237,12 @@ impl Plugin for WasmPlugin {
                 drop(permit);
                 result
             }));
-            tokio::select! {
-                biased;
-                () = cancelled.cancelled() => Err(CallError::Cancelled),
-                result = running => result.unwrap_or_else(|_| {
+            let call = async {
+                running.await.unwrap_or_else(|_| {
                     Err(CallError::Thrown("the engine for components failed".to_owned()))
-                }),
-                () = elapsed(timeout) => Err(CallError::Limit(format!(
-                    "the tool took longer than {} s, its `timeout`",
-                    timeout.unwrap_or_default().as_secs_f64()
-                ))),
-            }
+                })
+            };
+            within(&cancelled, timeout, call).await
         })
-    }
-}
-
-async fn elapsed(timeout: Option<Duration>) {
-    match timeout {
-        Some(timeout) => tokio::time::sleep(timeout).await,
-        None => std::future::pending().await,
     }
 }
