@@ -37,6 +37,9 @@ pub struct Config {
     pub agents: AgentsConfig,
     pub prompts: PromptsConfig,
     pub plugins: PluginsConfig,
+    pub mcp: McpConfig,
+    /// By name: what plugins and MCP servers may be passed of a user's secrets.
+    pub credentials: BTreeMap<String, CredentialConfig>,
     /// Own paths of plugin routes: `/cats` → `cat-lounge`.
     pub routes: BTreeMap<String, String>,
     /// None: speech is not transcribed.
@@ -202,6 +205,57 @@ pub struct RawPermissions {
     pub tools: Option<Vec<String>>,
     #[serde(default)]
     pub public: Option<bool>,
+}
+
+/// `[mcp]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct McpConfig {
+    pub stdio: StdioPolicy,
+    /// Private and loopback addresses that MCP servers may have, as `host:port`, `address` or `address/prefix`.
+    pub allow: Vec<String>,
+    /// Whether a server's file may have a prompt show a secret itself.
+    pub allow_plaintext: bool,
+    pub cross_server: CrossServer,
+}
+
+/// Which programs may be started as MCP servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StdioPolicy {
+    Any,
+    /// Those of these commands; default: none.
+    Only(Vec<String>),
+}
+
+/// What becomes of a call to a server after another server gave a result in the same turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CrossServer {
+    /// The user is asked, unless the tool only reads or needs no approval by its server's file.
+    #[default]
+    Ask,
+    Allow,
+}
+
+/// `[credentials.NAME]` (mcp.md §2)
+#[derive(Debug, Clone)]
+pub struct CredentialConfig {
+    pub source: CredentialSource,
+    /// Ids of MCP servers, and hosts.
+    pub destinations: Vec<String>,
+    /// For hosts: the header's name, and its value with `{}` in place of the secret.
+    pub send: Option<(String, String)>,
+}
+
+/// Where a credential comes from.
+#[derive(Debug, Clone)]
+pub enum CredentialSource {
+    /// A field of the verified login: its `access_token`, or a claim.
+    Login { field: String },
+    /// A header of the chat request; of `Authorization`, what follows `Bearer`.
+    Request { header: String },
+    /// The user enters it once, under this name.
+    Store { label: Option<String> },
+    /// One for all.
+    Static { value: SecretString },
 }
 
 #[derive(Debug, Clone)]

@@ -95,6 +95,7 @@ fn the_contracts_example_is_valid() {
         stdio = true
         [credentials.notes_token]
         source = "login"
+        field = "access_token"
         [page]
         anything = "${NOT_SET}"
     "#;

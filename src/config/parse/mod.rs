@@ -1,5 +1,6 @@
 //! kitfox.toml, section by section.
 
+mod mcp;
 mod models;
 mod server;
 
@@ -19,6 +20,7 @@ use crate::{
 };
 
 use self::{
+    mcp::{read_credentials, read_mcp},
     models::{read_models, read_transcribe},
     server::{check_path, is_at_or_below, read_header_name, read_server},
 };
@@ -26,7 +28,7 @@ use self::{
 const FILE: &str = "kitfox.toml";
 
 /// What later versions read is accepted now, and ignored.
-const LATER: &[&str] = &["mcp", "credentials", "page"];
+const LATER: &[&str] = &["page"];
 
 const SECTIONS: &[&str] = &[
     "project",
@@ -84,6 +86,8 @@ fn read(text: &str, environment: &Environment, project: &Path, reader: &Reader) 
         agents: read_agents(&root),
         prompts: read_prompts(&root, environment),
         plugins: read_plugins(&root, environment),
+        mcp: read_mcp(&root),
+        credentials: read_credentials(&root),
         routes: read_routes(&root, &server.chatkit_paths),
         transcribe: read_transcribe(&root, &providers),
         limits: read_limits(&root),

@@ -1,0 +1,235 @@
+//! `[mcp]` and `[credentials]`.
+
+use std::collections::BTreeMap;
+
+use secrecy::SecretString;
+
+use crate::config::{
+    CredentialConfig, CredentialSource, CrossServer, McpConfig, StdioPolicy,
+    document::{Content, Field, Table},
+};
+
+use super::server::read_header_name;
+
+/// The shortest secret that can be told from other text (mcp.md §4).
+const SECRET_CHARACTERS: usize = 8;
+
+const CREDENTIAL_NAME: &str =
+    "a credential's name begins with a letter and goes on with letters, digits and `_`, at most 64";
+
+pub fn read_mcp(root: &Table<'_>) -> McpConfig {
+    let table = root.table("mcp", &["stdio", "allow", "allow_plaintext", "cross_server"]);
+    let words = [("ask", CrossServer::Ask), ("allow", CrossServer::Allow)];
+    McpConfig {
+        stdio: table.get("stdio").map_or(StdioPolicy::Only(Vec::new()), |it| read_stdio(&it)),
+        allow: table.get("allow").and_then(|it| it.texts()).unwrap_or_default(),
+        allow_plaintext: table.get("allow_plaintext").and_then(|it| it.boolean()).unwrap_or(false),
+        cross_server: table.get("cross_server").and_then(|it| it.word(&words)).unwrap_or_default(),
+    }
+}
+
+fn read_stdio(field: &Field<'_>) -> StdioPolicy {
+    match &field.node.content {
+        Content::List(_) => StdioPolicy::Only(field.texts().unwrap_or_default()),
+        _ => match field.boolean() {
+            Some(true) => StdioPolicy::Any,
+            Some(false) | None => StdioPolicy::Only(Vec::new()),
+        },
+    }
+}
+
+pub fn read_credentials(root: &Table<'_>) -> BTreeMap<String, CredentialConfig> {
+    let mut credentials = BTreeMap::new();
+    for (key, field) in root.map("credentials").fields() {
+        if !is_name(&key.name) {
+            field.refuse_with_remedy(
+                format!("`credentials.{}` is no name: {CREDENTIAL_NAME}", key.name),
+                "rename it, here and where it is used",
+            );
+            continue;
+        }
+        if let Some(credential) = read_credential(&field) {
+            credentials.insert(key.name, credential);
+        }
+    }
+    credentials
+}
+
+fn is_name(name: &str) -> bool {
+    name.len() <= 64
+        && name.starts_with(|it: char| it.is_ascii_alphabetic())
+        && name.chars().all(|it| it.is_ascii_alphanumeric() || it == '_')
+}
+
+fn read_credential(field: &Field<'_>) -> Option<CredentialConfig> {
+    let known = ["source", "field", "header", "value", "label", "destinations"];
+    let table = field.table(&known)?;
+    let (headers, send) = read_headers(&table);
+    let source = table.get("source").and_then(|it| it.text_not_empty());
+    let Some(source) = source else {
+        field.refuse_with_remedy(
+            format!("`{}` needs a `source`", field.path),
+            "one of `login`, `request`, `store` and `static`",
+        );
+        return None;
+    };
+    let uses: &[&str] = match source.as_str() {
+        "login" => &["field"],
+        "request" => &[],
+        "store" => &["label"],
+        "static" => &["value"],
+        _ => &known,
+    };
+    for key in ["field", "value", "label"] {
+        if let Some(field) = table.get(key).filter(|_| !uses.contains(&key)) {
+            field.refuse_with_remedy(
+                format!("`{}` is not for the source `{source}`", field.path),
+                "take it out",
+            );
+        }
+    }
+    let text = |key: &str| table.get(key).and_then(|it| it.text_not_empty());
+    let needs = |key: &str, example: &str| {
+        field.refuse_with_remedy(
+            format!("`{}` has the source `{source}`, and no `{key}`", field.path),
+            format!("add `{key} = \"{example}\"`"),
+        );
+    };
+    let source = match source.as_str() {
+        "login" => match text("field") {
+            Some(field) => CredentialSource::Login { field },
+            None => {
+                needs("field", "access_token");
+                return None;
+            }
+        },
+        "request" => match headers.as_slice() {
+            [header] => CredentialSource::Request { header: header.clone() },
+            _ => {
+                needs("header", "X-Access-Token");
+                return None;
+            }
+        },
+        "store" => CredentialSource::Store { label: text("label") },
+        "static" => CredentialSource::Static { value: read_secret(&table, &needs)? },
+        "oauth" | "exchange" => {
+            field.refuse_with_remedy(
+                format!("`{}`: the source `{source}` is not available in this version", field.path),
+                "use `login`, `request`, `store` or `static`",
+            );
+            return None;
+        }
+        other => {
+            field.refuse_with_remedy(
+                format!("`{}`: there is no source `{other}`", field.path),
+                "one of `login`, `request`, `store` and `static`",
+            );
+            return None;
+        }
+    };
+    let destinations = table.get("destinations").and_then(|it| it.texts()).unwrap_or_default();
+    Some(CredentialConfig { source, destinations, send })
+}
+
+/// The headers that a credential comes in, and the one that it is sent to hosts in: the latter holds `{}`.
+fn read_headers(table: &Table<'_>) -> (Vec<String>, Option<(String, String)>) {
+    let (mut names, mut send) = (Vec::new(), None);
+    let Some(field) = table.get("header") else { return (names, send) };
+    let fields = match &field.node.content {
+        Content::List(_) => field.list().unwrap_or_default(),
+        _ => vec![field],
+    };
+    for field in fields {
+        let text = field.text().unwrap_or_default();
+        match text.split_once(':') {
+            Some((name, value)) if value.matches("{}").count() == 1 => {
+                send = Some((name.trim().to_owned(), value.trim().to_owned()));
+            }
+            Some(_) => field.must_be("a name, or a header with `{}` in place of the secret"),
+            None => names.extend(read_header_name(&field)),
+        }
+    }
+    (names, send)
+}
+
+fn read_secret(table: &Table<'_>, needs: &dyn Fn(&str, &str)) -> Option<SecretString> {
+    let Some(field) = table.get("value") else {
+        needs("value", "${NAME}");
+        return None;
+    };
+    let value = field.text()?;
+    if value.chars().count() < SECRET_CHARACTERS {
+        field.refuse_with_remedy(
+            format!("`{}` has fewer than {SECRET_CHARACTERS} characters", field.path),
+            "a secret so short cannot be told from other text: use a longer one",
+        );
+        return None;
+    }
+    Some(SecretString::from(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use insta::assert_snapshot;
+
+    use crate::config::{Config, CredentialSource, Environment, StdioPolicy};
+
+    #[test]
+    fn credentials_name_their_source_and_where_they_may_go() {
+        let variables = [("WEATHER_KEY".to_owned(), "sk-weather-1".to_owned())];
+        let config = Config::parse(
+            Some(
+                r#"
+            [mcp]
+            stdio = ["notes-server"]
+            allow = ["127.0.0.1:9000"]
+            [credentials.notes_token]
+            source = "request"
+            header = ["X-Access-Token", "Authorization: Bearer {}"]
+            destinations = ["notes", "api.example.com"]
+            [credentials.weather_key]
+            source = "static"
+            value = "${WEATHER_KEY}"
+            "#,
+            ),
+            &Environment(variables.into_iter().collect()),
+            Path::new("/srv/demo"),
+        )
+        .expect("it is valid");
+        assert_eq!(config.mcp.stdio, StdioPolicy::Only(vec!["notes-server".to_owned()]));
+        assert_eq!(config.mcp.allow, ["127.0.0.1:9000"]);
+        let notes = &config.credentials["notes_token"];
+        assert!(
+            matches!(&notes.source, CredentialSource::Request { header } if header == "X-Access-Token")
+        );
+        assert_eq!(notes.send, Some(("Authorization".to_owned(), "Bearer {}".to_owned())));
+        let weather = &config.credentials["weather_key"];
+        assert!(!format!("{weather:?}").contains("sk-weather"), "{weather:?}");
+    }
+
+    fn errors(text: &str) -> String {
+        let errors = Config::parse(Some(text), &Environment::default(), Path::new("/srv/demo"));
+        errors.expect_err("it is wrong").iter().map(|it| format!("{it}\n")).collect()
+    }
+
+    #[test]
+    fn a_credential_that_cannot_be_had_is_an_error_with_its_place() {
+        assert_snapshot!(errors(r#"
+            [credentials.a]
+            source = "login"
+            [credentials.b]
+            source = "static"
+            value = "short"
+            [credentials.c]
+            field = "x"
+            [credentials.d]
+            source = "request"
+            header = "X-Token"
+            label = "mine"
+            [credentials.e]
+            source = "vault"
+        "#), @"");
+    }
+}
