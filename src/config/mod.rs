@@ -218,6 +218,17 @@ pub struct McpConfig {
     pub cross_server: CrossServer,
 }
 
+impl Default for McpConfig {
+    fn default() -> Self {
+        Self {
+            stdio: StdioPolicy::Only(Vec::new()),
+            allow: Vec::new(),
+            allow_plaintext: false,
+            cross_server: CrossServer::Ask,
+        }
+    }
+}
+
 /// Which programs may be started as MCP servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StdioPolicy {

@@ -230,6 +230,12 @@ mod tests {
             label = "mine"
             [credentials.e]
             source = "vault"
-        "#), @"");
+        "#), @r#"
+        kitfox.toml:2:13: `credentials.a` has the source `login`, and no `field` (add `field = "access_token"`)
+        kitfox.toml:6:21: `credentials.b.value` has fewer than 8 characters (a secret so short cannot be told from other text: use a longer one)
+        kitfox.toml:7:13: `credentials.c` needs a `source` (one of `login`, `request`, `store` and `static`)
+        kitfox.toml:12:21: `credentials.d.label` is not for the source `request` (take it out)
+        kitfox.toml:13:13: `credentials.e`: there is no source `vault` (one of `login`, `request`, `store` and `static`)
+        "#);
     }
 }

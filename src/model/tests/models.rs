@@ -1,14 +1,10 @@
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
 use tempfile::tempdir;
 
 use super::{say, upstream::Upstream};
 use crate::{
-    config::{
-        AgentsConfig, Api, AttachmentLimits, AuthConfig, Config, Limits, ModelConfig, PluginLimits,
-        PluginsConfig, ProjectConfig, PromptsConfig, ProviderConfig, PublicUrlSource, ServerConfig,
-        StoreConfig, Trust,
-    },
+    config::{Api, Config, Environment, ModelConfig, ProviderConfig},
     model::{Models, Scripted, complete},
 };
 
@@ -16,7 +12,6 @@ fn config(
     providers: impl IntoIterator<Item = (&'static str, ProviderConfig)>,
     models: &[(&str, &str, &str)],
 ) -> Config {
-    let second = std::time::Duration::from_secs(1);
     let models = models.iter().map(|(key, provider, model)| {
         let model = ModelConfig {
             provider: (*provider).to_owned(),
@@ -25,44 +20,11 @@ fn config(
         };
         ((*key).to_owned(), model)
     });
+    let config = Config::parse(None, &Environment::default(), Path::new("/p")).unwrap();
     Config {
-        project: ProjectConfig { name: "p".to_owned() },
-        server: ServerConfig {
-            listen: "127.0.0.1:8000".to_owned(),
-            cors_origins: Vec::new(),
-            public_url: "http://localhost:8000".parse().unwrap(),
-            public_url_source: PublicUrlSource::Default,
-            chatkit_paths: Vec::new(),
-            visible_headers: Vec::new(),
-            shutdown_grace: second,
-        },
-        store: StoreConfig { url: String::new(), attachments: String::new() },
-        auth: AuthConfig { modes: Vec::new(), header: String::new() },
         providers: providers.into_iter().map(|(name, it)| (name.to_owned(), it)).collect(),
         models: models.collect(),
-        agents: AgentsConfig { default: "assistant".to_owned() },
-        prompts: PromptsConfig { env: BTreeMap::new() },
-        plugins: PluginsConfig {
-            trust: Trust::Declared,
-            by_name: BTreeMap::new(),
-            allow_addresses: Vec::new(),
-        },
-        routes: BTreeMap::new(),
-        transcribe: None,
-        limits: Limits {
-            plugin: PluginLimits {
-                timeout: second,
-                operations: 0,
-                string_bytes: 0,
-                entries: 0,
-                call_depth: 0,
-                threads: 0,
-                kv_bytes: 0,
-            },
-            body_bytes: 0,
-            rounds: 0,
-            attachments: AttachmentLimits::default(),
-        },
+        ..config
     }
 }
 
