@@ -3,6 +3,7 @@
 mod call;
 mod chat;
 mod check;
+mod language;
 mod new;
 mod output;
 mod plugins;

@@ -7,7 +7,10 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use crate::cli::output::Output;
+use crate::cli::{
+    language::{COMMON_FILES, Language},
+    output::Output,
+};
 
 #[derive(Debug, Args)]
 pub struct New {
@@ -31,41 +34,6 @@ enum Kind {
     /// An agent: a prompt in prompts/.
     Agent,
 }
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Language {
-    Rust,
-    Js,
-    Python,
-}
-
-impl Language {
-    /// Its files below the component's folder.
-    const fn files(self) -> &'static [(&'static str, &'static str)] {
-        match self {
-            Self::Rust => &[
-                ("Cargo.toml", include_str!("templates/wasm/rust/Cargo.toml")),
-                ("src/lib.rs", include_str!("templates/wasm/rust/lib.rs")),
-                ("build.sh", include_str!("templates/wasm/rust/build.sh")),
-            ],
-            Self::Js => &[
-                ("plugin.js", include_str!("templates/wasm/js/plugin.js")),
-                ("build.sh", include_str!("templates/wasm/js/build.sh")),
-            ],
-            Self::Python => &[
-                ("plugin.py", include_str!("templates/wasm/python/plugin.py")),
-                ("build.sh", include_str!("templates/wasm/python/build.sh")),
-            ],
-        }
-    }
-}
-
-/// Of every component.
-const COMPONENT_FILES: &[(&str, &str)] = &[
-    ("README.md", include_str!("templates/wasm/README.md")),
-    (".gitignore", "target/\n.venv/\n__pycache__/\n"),
-    ("wit/kitfox.wit", include_str!("../../plugins/kitfox.wit")),
-];
 
 const SCRIPT: &str = include_str!("templates/script.rhai");
 const PACK_MANIFEST: &str = include_str!("templates/plugin.toml");
@@ -96,7 +64,7 @@ impl New {
                 (format!("plugins/{name}/data/facts.json"), PACK_DATA),
             ],
             Kind::Wasm => {
-                let files = self.lang.files().iter().chain(COMPONENT_FILES);
+                let files = self.lang.files().iter().chain(COMMON_FILES);
                 files.map(|(path, text)| (format!("components/{name}/{path}"), *text)).collect()
             }
             Kind::Agent => vec![(format!("prompts/{name}.md"), AGENT)],
@@ -118,7 +86,9 @@ impl New {
             let text = if path.ends_with("kitfox.wit") {
                 (*template).to_owned()
             } else {
-                template.replace("NAME", &name).replace("TOOL", &tool)
+                let particulars = self.lang.particulars().trim_end();
+                let text = template.replace("PARTICULARS", particulars).replace("NAME", &name);
+                text.replace("TOOL", &tool)
             };
             write(&project.join(path), &text)
                 .await
@@ -132,7 +102,7 @@ impl New {
                 )
             }
             Kind::Wasm => format!(
-                "build it: sh components/{name}/build.sh, then try: kitfox call {tool} '{{\"who\": \"Ada\"}}'"
+                "look at components/{name}/README.md, build it: sh components/{name}/build.sh, then try: kitfox call {tool} '{{\"who\": \"Ada\"}}'"
             ),
             Kind::Agent => format!("look at it: kitfox render {name}"),
         });
@@ -151,6 +121,8 @@ async fn write(path: &Path, text: &str) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum;
+
     use super::{Kind, Language, New};
     use crate::{
         cli::{check, output::Output},
@@ -185,5 +157,34 @@ mod tests {
         let tools: Vec<_> = generation.tools.0.keys().collect();
         assert_eq!(tools, ["3d_pack", "my_script"]);
         assert!(generation.prompts.find("helper").is_some());
+    }
+
+    /// What becomes of them is tested with their toolchains, by `.ci/components`.
+    #[tokio::test]
+    async fn every_language_has_the_tool_of_the_script_with_a_test_and_how_to_build_it() {
+        for lang in Language::value_variants() {
+            let project = tempfile::tempdir().unwrap();
+            let new = New { kind: Kind::Wasm, name: "my-part".to_owned(), lang: *lang };
+            new.run(project.path().to_owned(), Output { json: true }).await.unwrap();
+            let folder = project.path().join("components/my-part");
+            let (mut names, mut all) = (Vec::new(), String::new());
+            for folder in [folder.clone(), folder.join("src")] {
+                for entry in std::fs::read_dir(folder).into_iter().flatten() {
+                    let path = entry.unwrap().path();
+                    if path.is_file() {
+                        names.push(path.file_name().unwrap().to_str().unwrap().to_owned());
+                        all += &String::from_utf8(std::fs::read(path).unwrap()).unwrap();
+                    }
+                }
+            }
+            for file in ["README.md", "build.sh", "test.sh", ".gitignore"] {
+                assert!(names.iter().any(|it| it == file), "{lang:?} has no {file}: {names:?}");
+            }
+            assert!(all.contains("my_part") && all.contains("plugins/my-part.wasm"), "{lang:?}");
+            assert!(all.contains("Greets somebody, and counts how often."), "{lang:?}");
+            for placeholder in ["NAME", "TOOL", "PARTICULARS"] {
+                assert!(!all.contains(placeholder), "{lang:?} still has {placeholder}");
+            }
+        }
     }
 }

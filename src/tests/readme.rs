@@ -130,3 +130,26 @@ fn every_configuration_of_the_readme_and_the_examples_is_understood() {
         }
     }
 }
+
+/// But for Rust, where it names its modules.
+#[test]
+fn what_makes_components_of_the_examples_is_what_new_writes() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (language, file) in [
+        ("ts", "plugin.ts"),
+        ("ts", "kitfox.d.ts"),
+        ("ts", "tsconfig.json"),
+        ("ts", "test.sh"),
+        ("python", "plugin.py"),
+        ("python", "test.sh"),
+        ("c", "kitfox.h"),
+        ("c", "json.c"),
+        ("c", "component.c"),
+        ("c", "test.sh"),
+        ("rust", "test.sh"),
+    ] {
+        let example = root.join(format!("examples/wasm-{language}")).join(file);
+        let template = root.join("src/cli/templates/wasm").join(language).join(file);
+        assert!(read(&example) == read(&template), "{file} differs from the template");
+    }
+}
