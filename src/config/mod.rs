@@ -302,6 +302,8 @@ pub struct PluginLimits {
     pub threads: usize,
     /// Of a value kept in `kv`; default 1 MiB.
     pub kv_bytes: usize,
+    /// Of a component during one call, in bytes; default 128 MiB, at most 4 GiB.
+    pub memory: usize,
 }
 
 impl Config {
@@ -372,6 +374,8 @@ impl Default for PluginLimits {
             call_depth: 64,
             threads: 256,
             kv_bytes: 1 << 20,
+            // Interpreters need tens of megabytes.
+            memory: 128 << 20,
         }
     }
 }

@@ -59,6 +59,7 @@ fn without_a_file_everything_has_its_default() {
     assert_eq!(config.limits.rounds, 20);
     assert_eq!(config.limits.plugin.timeout, Duration::from_secs(10));
     assert_eq!(config.limits.plugin.operations, 50_000_000);
+    assert_eq!(config.limits.plugin.memory, 128 * 1024 * 1024);
     assert!(config.server.cors_origins.is_empty() && config.server.visible_headers.is_empty());
 }
 

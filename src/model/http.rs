@@ -9,7 +9,7 @@ use std::{
 
 use async_stream::try_stream;
 use bytes::{Bytes, BytesMut};
-use futures::stream::BoxStream;
+use futures::{StreamExt, stream::BoxStream};
 use jiff::fmt::rfc2822;
 use reqwest::{
     RequestBuilder, Response,
@@ -218,7 +218,7 @@ impl Endpoint {
         let request = self.client.post(self.url.clone()).headers(self.headers.clone()).body(body);
         let response = self.send(request, deadline).await?;
         let mut answer = Answer {
-            response,
+            body: response.bytes_stream().boxed(),
             first_byte: Some(deadline),
             parser: SseParser::default(),
             decoder,
@@ -319,7 +319,8 @@ impl Endpoint {
 
 /// An answer that has begun.
 struct Answer<D> {
-    response: Response,
+    /// Without the head, which would keep the buffer that it was read into.
+    body: BoxStream<'static, reqwest::Result<Bytes>>,
     /// When the first byte must have come; None once it has.
     first_byte: Option<Instant>,
     parser: SseParser,
@@ -364,7 +365,7 @@ impl<D: Decoder> Answer<D> {
                 self.is_done = true;
                 // What comes now has no meaning, but only a connection that was read up can be kept.
                 let _ = timeout(END_TIMEOUT, async {
-                    while let Ok(Some(_)) = self.response.chunk().await {}
+                    while let Some(Ok(_)) = self.body.next().await {}
                 })
                 .await;
             }
@@ -374,8 +375,8 @@ impl<D: Decoder> Answer<D> {
     /// Takes the next chunk of the body, or its end.
     async fn read(&mut self, endpoint: &Endpoint) {
         let deadline = self.first_byte.unwrap_or_else(|| Instant::now() + endpoint.idle_timeout);
-        let failure = match timeout_at(deadline, self.response.chunk()).await {
-            Ok(Ok(Some(chunk))) => {
+        let failure = match timeout_at(deadline, self.body.next()).await {
+            Ok(Some(Ok(chunk))) => {
                 self.first_byte = None;
                 self.bytes += chunk.len();
                 if self.bytes > MAX_STREAM_BYTES {
@@ -383,8 +384,8 @@ impl<D: Decoder> Answer<D> {
                 }
                 return self.parser.push(chunk);
             }
-            Ok(Ok(None)) => return self.end(endpoint),
-            Ok(Err(err)) => endpoint.cut(err),
+            Ok(None) => return self.end(endpoint),
+            Ok(Some(Err(err))) => endpoint.cut(err),
             Err(_) if self.first_byte.is_some() => endpoint.late(endpoint.first_byte_timeout),
             Err(_) => endpoint.late(endpoint.idle_timeout),
         };

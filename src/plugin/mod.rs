@@ -26,6 +26,7 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 
 use crate::{
+    config::PluginLimits,
     load_error::LoadError,
     tool::{CallContext, Tool, ToolError, ToolProvider, TurnRequest},
 };
@@ -37,6 +38,7 @@ pub use self::{
     assets::Assets,
     declaration::Declaration,
     host::{Host, HttpBody, HttpRequest, HttpResponse, Scope},
+    http::Redirects,
     manifest::Manifest,
     parameters::Parameters,
     permission::{Need, Permissions},
@@ -113,8 +115,12 @@ pub fn load(files: &PluginFiles, host: &Arc<Host>) -> Result<Arc<dyn Plugin>, Ve
 
 /// Whether a plugin can be loaded without being compiled first. Where it cannot, its components begin to be compiled
 /// beside everything else, and `ready` is called as each is done.
-pub fn is_compiled(files: &PluginFiles, ready: &Arc<dyn Fn() + Send + Sync>) -> bool {
-    wasm::is_compiled(files, ready)
+pub fn is_compiled(
+    files: &PluginFiles,
+    limits: &PluginLimits,
+    ready: &Arc<dyn Fn() + Send + Sync>,
+) -> bool {
+    wasm::is_compiled(files, limits, ready)
 }
 
 /// The tools of a plugin as the turn calls them.

@@ -7,24 +7,7 @@ use wit_parser::Resolve;
 
 const CONTRACT: &str = include_str!("../../plugins/kitfox.wit");
 
-/// What guests need of WASI, as their toolchains would import it.
-const WASI: &str = r"
-package wasi:io@0.2.0 {
-    interface poll { resource pollable { block: func(); } }
-}
-package wasi:clocks@0.2.0 {
-    interface monotonic-clock {
-        use wasi:io/poll@0.2.0.{pollable};
-        subscribe-duration: func(when: u64) -> pollable;
-    }
-}
-package wasi:http@0.2.0 {
-    interface types { type status-code = u16; knock: func() -> status-code; }
-}
-package wasi:cli@0.2.0 {
-    interface environment { get-environment: func() -> list<tuple<string, string>>; }
-}
-";
+const WASI: &str = include_str!("fixtures/wasi.wit");
 
 /// The answer of a host call is where that of `call` is: a guest that has nothing to add returns it.
 pub const RETURN: &str = "(i32.const 64)";
@@ -33,7 +16,7 @@ pub const RETURN: &str = "(i32.const 64)";
 pub fn component(wit: &str, world: &str, module: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     resolve.push_str("kitfox.wit", CONTRACT).unwrap();
-    resolve.push_str("wasi.wit", &format!("package test:wasi;\n{WASI}")).unwrap();
+    resolve.push_str("wasi.wit", WASI).unwrap();
     let package = resolve.push_str("test.wit", wit).unwrap();
     let world = resolve.select_world(&[package], Some(world)).unwrap();
     let mut module = wat::parse_str(module).unwrap_or_else(|err| panic!("{err}"));

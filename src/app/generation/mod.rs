@@ -337,7 +337,11 @@ fn load_plugins(
         });
         let part = if let Some(part) = unchanged {
             part.clone()
-        } else if surroundings.compiled.as_ref().is_some_and(|it| !plugin::is_compiled(&unit, it)) {
+        } else if surroundings
+            .compiled
+            .as_ref()
+            .is_some_and(|it| !plugin::is_compiled(&unit, &host.config.limits.plugin, it))
+        {
             last_good(previous, &path, host).refused(hash, vec![compiling(&path)])
         } else {
             match plugin::load(&unit, host) {

@@ -286,7 +286,16 @@ fn read_limits(root: &Table<'_>) -> Limits {
     let table = root.table("limits", &["body_bytes", "rounds", "plugin", "attachments"]);
     let plugin = table.table(
         "plugin",
-        &["timeout", "operations", "string_bytes", "entries", "call_depth", "threads", "kv_bytes"],
+        &[
+            "timeout",
+            "operations",
+            "string_bytes",
+            "entries",
+            "call_depth",
+            "threads",
+            "kv_bytes",
+            "memory",
+        ],
     );
     Limits {
         body_bytes: count(&table, "body_bytes", default.body_bytes),
@@ -305,6 +314,7 @@ fn read_limits(root: &Table<'_>) -> Limits {
             call_depth: count(&plugin, "call_depth", default.plugin.call_depth),
             threads: count(&plugin, "threads", default.plugin.threads),
             kv_bytes: count(&plugin, "kv_bytes", default.plugin.kv_bytes),
+            memory: count(&plugin, "memory", default.plugin.memory),
         },
     }
 }

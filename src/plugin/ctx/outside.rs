@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Arguments, HostCall};
-use crate::plugin::{CallError, HttpBody, HttpRequest, HttpResponse, fields::Fields};
+use crate::plugin::{CallError, HttpBody, HttpRequest, HttpResponse, Redirects, fields::Fields};
 
 impl HostCall {
     pub async fn http(
@@ -17,7 +17,10 @@ impl HostCall {
         };
         let url = arguments.text("a url")?;
         let request = read_http_request(&method, &url, &format!("ctx.{member}"), arguments.any())?;
-        let answer = self.host.http(&self.plugin.manifest, &self.context, request).await?;
+        let answer = self
+            .host
+            .http(&self.plugin.manifest, &self.context, request, Redirects::Follow)
+            .await?;
         let HttpResponse { status, headers, body } = answer;
         let json = serde_json::from_slice::<Value>(&body).ok();
         let body = String::from_utf8_lossy(&body);

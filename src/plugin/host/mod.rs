@@ -15,7 +15,7 @@ use crate::{
     config::Config,
     load_error::LoadError,
     model::{Models, Transcriber},
-    plugin::{Approvals, CallError, Manifest, Need, http::HttpClient},
+    plugin::{Approvals, CallError, Manifest, Need, Redirects, http::HttpClient},
     store::Store,
     tool::{CallContext, ToolError, TurnRequest},
 };
@@ -96,8 +96,9 @@ impl Host {
         plugin: &Manifest,
         context: &CallContext,
         request: HttpRequest,
+        redirects: Redirects,
     ) -> Result<HttpResponse, CallError> {
-        let fetch = self.http.fetch(plugin, request);
+        let fetch = self.http.fetch(plugin, request, redirects);
         or_cancelled(context, fetch).await?.map_err(CallError::Thrown)
     }
 

@@ -11,7 +11,7 @@ use crate::{
     config::{Environment, RawPermissions},
     context::{Page, RequestContext, RequestScope},
     model::{Scripted, ScriptedResponse},
-    plugin::Permissions,
+    plugin::{Permissions, Redirects},
     tool::{CallOrigin, TurnCall},
     user::User,
 };
@@ -196,7 +196,10 @@ async fn waiting_ends_with_the_turn() {
         body: HttpBody::None,
         timeout: None,
     };
-    assert!(matches!(host.http(&cats, &context, request).await, Err(CallError::Cancelled)));
+    assert!(matches!(
+        host.http(&cats, &context, request, Redirects::Follow).await,
+        Err(CallError::Cancelled)
+    ));
 }
 
 #[tokio::test]

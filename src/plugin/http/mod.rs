@@ -25,6 +25,14 @@ use crate::{
     plugin::{HttpRequest, HttpResponse, Manifest, Need},
 };
 
+/// What becomes of an answer that leads elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redirects {
+    Follow,
+    /// It is given as it is.
+    Answer,
+}
+
 /// Fetches for the plugins of one generation.
 pub struct HttpClient {
     rules: Arc<AddressRules>,
@@ -46,17 +54,19 @@ impl HttpClient {
         (Self { rules: Arc::new(rules), clients: Mutex::default() }, errors)
     }
 
-    /// Fetches, redirects included. The error is for the author of the plugin, and tells nothing of the
+    /// Fetches. The error is for the author of the plugin, and tells nothing of the
     /// network that the plugin may not know.
     pub async fn fetch(
         &self,
         plugin: &Manifest,
         request: HttpRequest,
+        redirects: Redirects,
     ) -> Result<HttpResponse, String> {
         let timeout = request.timeout.unwrap_or(DEFAULT_TIMEOUT).min(LONGEST_TIMEOUT);
         let exchange = Exchange::new(request)?;
         let origin = origin(&exchange.url);
-        tokio::time::timeout(timeout, self.follow(plugin, exchange)).await.unwrap_or_else(|_| {
+        let answer = self.follow(plugin, exchange, redirects);
+        tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| {
             Err(format!("`{origin}` did not answer in full within {} s", timeout.as_secs_f64()))
         })
     }
@@ -65,11 +75,16 @@ impl HttpClient {
         &self,
         plugin: &Manifest,
         mut exchange: Exchange,
+        redirects: Redirects,
     ) -> Result<HttpResponse, String> {
         self.check(plugin, &exchange.url)?;
         for _ in 0..=MOST_REDIRECTS {
             let mut response = self.send(plugin, &exchange).await?;
-            let Some(target) = redirect_target(&response, &exchange.url)? else {
+            let target = match redirects {
+                Redirects::Follow => redirect_target(&response, &exchange.url)?,
+                Redirects::Answer => None,
+            };
+            let Some(target) = target else {
                 let body = read_body(&mut response, &exchange.url).await?;
                 return Ok(answer(&response, body));
             };

@@ -38,6 +38,9 @@ pub struct Refusal {
 
 type Hash = [u8; 32];
 
+/// What memory is counted in, in components.
+const PAGE: u64 = 64 * 1024;
+
 /// What is being compiled and what was, by content. What nobody has any more is forgotten.
 static COMPILED: Mutex<BTreeMap<Hash, Entry>> = Mutex::new(BTreeMap::new());
 static FINISHED: Condvar = Condvar::new();
@@ -50,7 +53,11 @@ enum Entry {
 }
 
 /// Whether these bytes are compiled. Where they are not, it begins, and calls `ready` when it is done.
-pub fn is_compiled(bytes: &Arc<[u8]>, ready: impl FnOnce() + Send + 'static) -> bool {
+pub fn is_compiled(
+    bytes: &Arc<[u8]>,
+    memory: usize,
+    ready: impl FnOnce() + Send + 'static,
+) -> bool {
     let hash = Sha256::digest(bytes).into();
     {
         let mut compiled = lock();
@@ -63,7 +70,7 @@ pub fn is_compiled(bytes: &Arc<[u8]>, ready: impl FnOnce() + Send + 'static) -> 
     }
     let bytes = bytes.clone();
     let work = move || {
-        finish(hash, compile_safely(&bytes));
+        finish(hash, compile_safely(&bytes, memory));
         ready();
     };
     if thread::Builder::new().name("kitfox-compile".to_owned()).spawn(work).is_err() {
@@ -74,7 +81,9 @@ pub fn is_compiled(bytes: &Arc<[u8]>, ready: impl FnOnce() + Send + 'static) -> 
 }
 
 /// What these bytes are; compiles them now where they are not, and waits where they are being compiled.
-pub fn compiled(bytes: &[u8]) -> Result<Arc<Compiled>, Refusal> {
+///
+/// `memory` is what an instance may have.
+pub fn compiled(bytes: &[u8], memory: usize) -> Result<Arc<Compiled>, Refusal> {
     let hash = Sha256::digest(bytes).into();
     let mut entries = lock();
     loop {
@@ -98,7 +107,7 @@ pub fn compiled(bytes: &[u8]) -> Result<Arc<Compiled>, Refusal> {
             None => {
                 entries.insert(hash, Entry::Compiling);
                 drop(entries);
-                finish(hash, compile_safely(bytes));
+                finish(hash, compile_safely(bytes, memory));
                 entries = lock();
             }
         }
@@ -117,25 +126,34 @@ fn lock() -> std::sync::MutexGuard<'static, BTreeMap<Hash, Entry>> {
 }
 
 /// The bytes are a stranger's: a fault of the compiler is an error of theirs.
-fn compile_safely(bytes: &[u8]) -> Result<Arc<Compiled>, Refusal> {
-    match catch_unwind(AssertUnwindSafe(|| compile(bytes))) {
+fn compile_safely(bytes: &[u8], memory: usize) -> Result<Arc<Compiled>, Refusal> {
+    match catch_unwind(AssertUnwindSafe(|| compile(bytes, memory))) {
         Ok(result) => result.map(Arc::new),
         Err(_) => Err(refuse("the compiler failed on it")),
     }
 }
 
-fn compile(bytes: &[u8]) -> Result<Compiled, Refusal> {
+fn compile(bytes: &[u8], memory: usize) -> Result<Compiled, Refusal> {
     check_kind(bytes)?;
     let machine = machine().map_err(refuse)?;
     let component = machine.compile(|| Component::new(&machine.engine, bytes)).map_err(|err| {
         let text = one_line(&err);
         if text.contains("exceeds the limit") || text.contains("exceeds the configured") {
-            return refuse(format!("it is larger than a plugin may be: {}", err.root_cause()))
-                .remedy("build it with less memory to begin with: an instance has 128 MiB");
+            return refuse(format!("it is larger than a plugin may be: {}", err.root_cause()));
         }
         refuse(format!("it is no valid component: {text}"))
             .remedy("build it again: the file may be cut off")
     })?;
+    let pages = component.resources_required().and_then(|it| it.max_initial_memory_size);
+    let least = pages.unwrap_or_default().saturating_mul(PAGE);
+    if least > memory as u64 {
+        return Err(refuse(format!(
+            "it begins with {} MiB of memory, and may have {} MiB",
+            least >> 20,
+            memory >> 20
+        ))
+        .remedy("build it with less to begin with, or raise `memory` in `[limits.plugin]`"));
+    }
     let linker = link(&component)?;
     let pre = linker.instantiate_pre(&component).map_err(|err| {
         refuse(format!("it does not fit what Kitfox offers: {}", one_line(&err)))
@@ -155,7 +173,7 @@ fn compile(bytes: &[u8]) -> Result<Compiled, Refusal> {
         refuse(format!("it is no plugin of this version: {}", one_line(&err)))
             .remedy("build it with plugins/kitfox.wit of this version")
     })?;
-    let description = describe(pre.clone())?;
+    let description = describe(pre.clone(), memory)?;
     Ok(Compiled::Plugin { pre, description })
 }
 
@@ -211,6 +229,7 @@ fn base_linker() -> Result<Linker<State>, Refusal> {
         let mut linker = Linker::new(&machine()?.engine);
         Plugin::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)
             .and_then(|()| wasmtime_wasi::p2::add_to_linker_async(&mut linker))
+            .and_then(|()| wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker))
             .map_err(|err| format!("the engine for components cannot start: {err:#}"))?;
         Ok(linker)
     });
@@ -219,9 +238,18 @@ fn base_linker() -> Result<Linker<State>, Refusal> {
 
 /// The part of WASI that there is, of the version that there is.
 pub fn is_offered(name: &str) -> bool {
-    let offered = ["cli", "clocks", "filesystem", "io", "random", "sockets"];
-    let package = name.strip_prefix("wasi:").and_then(|it| it.split('/').next());
-    package.is_some_and(|it| offered.contains(&it)) && name.contains("@0.2.")
+    const OFFERED: &[&str] = &[
+        "cli/",
+        "clocks/",
+        "filesystem/",
+        "http/outgoing-handler@",
+        "http/types@",
+        "io/",
+        "random/",
+        "sockets/",
+    ];
+    let Some(interface) = name.strip_prefix("wasi:") else { return false };
+    OFFERED.iter().any(|it| interface.starts_with(it)) && name.contains("@0.2.")
 }
 
 /// Has each function of an interface fail when it is called.
@@ -250,12 +278,12 @@ fn deny(
 }
 
 /// What a plugin says of itself, while it is loaded: without `ctx`, within the usual limits.
-fn describe(pre: PluginPre<State>) -> Result<String, Refusal> {
+fn describe(pre: PluginPre<State>, memory: usize) -> Result<String, Refusal> {
     let machine = machine().map_err(refuse)?;
     let (sender, answer) = mpsc::channel();
     machine.runtime.spawn(async move {
         let printed = Printed::default();
-        let limits = PluginLimits::default();
+        let limits = PluginLimits { memory, ..PluginLimits::default() };
         let work: Work<String> = Box::new(move |store: &mut wasmtime::Store<State>| {
             Box::pin(async move {
                 let plugin = pre.instantiate_async(&mut *store).await?;

@@ -22,8 +22,9 @@ use wasmtime::{
 /// How often running components are looked at. Each gives way to others as often.
 const TICK: Duration = Duration::from_millis(5);
 
-/// Of the memory of one instance. Interpreters need tens of megabytes.
-pub const MEMORY: usize = 128 * 1024 * 1024;
+/// What one memory can grow to: all that a component can address, so that its code need not check where it reads. What it
+/// may use of it is `memory` in `[limits.plugin]`.
+const ADDRESSES: usize = 4 << 30;
 /// Instances that exist at one time. Each has its place in memory reserved, which costs addresses and nothing else.
 const INSTANCES: u32 = 512;
 /// Of these, what calls may take: some are left for what is being loaded.
@@ -139,7 +140,7 @@ fn config(allocation: InstanceAllocationStrategy, cache: Option<Cache>) -> Confi
     let mut config = Config::new();
     config
         .allocation_strategy(allocation)
-        .memory_reservation(MEMORY as u64)
+        .memory_reservation(ADDRESSES as u64)
         .max_wasm_stack(STACK)
         .async_stack_size(ASYNC_STACK)
         .epoch_interruption(true)
@@ -157,7 +158,7 @@ fn pool() -> InstanceAllocationStrategy {
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memories_per_component(MEMORIES)
         .max_tables_per_component(TABLES)
-        .max_memory_size(MEMORY)
+        .max_memory_size(ADDRESSES)
         .table_elements(TABLE_ELEMENTS);
     InstanceAllocationStrategy::Pooling(pool)
 }

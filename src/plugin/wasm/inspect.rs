@@ -9,6 +9,7 @@ use super::{
     load::tools_of,
 };
 use crate::{
+    config::PluginLimits,
     load_error::LoadError,
     plugin::{Declaration, HandlerId, Registration},
 };
@@ -25,7 +26,8 @@ pub struct Inspection {
 
 /// Compiles a component and looks into it; `name` is the plugin's where it does not say so itself.
 pub fn inspect(file: &str, name: &str, bytes: &[u8]) -> Result<Inspection, LoadError> {
-    let compiled = compiled(bytes).map_err(|refusal| refusal.at(file))?;
+    let compiled =
+        compiled(bytes, PluginLimits::default().memory).map_err(|refusal| refusal.at(file))?;
     let (is_plugin, component, described) = match &*compiled {
         Compiled::Plugin { pre, description } => {
             let described = Described::parse(description, false).map_err(|it| it.at(file))?;

@@ -30,7 +30,7 @@ impl WasmPlugin {
         let mut parts = Vec::new();
         let mut errors = Vec::new();
         for (path, bytes) in components(files) {
-            match read(bytes, is_pack) {
+            match read(bytes, is_pack, host.config.limits.plugin.memory) {
                 Ok(part) => parts.push((path, part)),
                 Err(refusal) => errors.push(refusal.at(&path)),
             }
@@ -64,8 +64,8 @@ impl WasmPlugin {
     }
 }
 
-fn read(bytes: &[u8], is_pack: bool) -> Result<(Arc<Compiled>, Described), Refusal> {
-    let compiled = compiled(bytes)?;
+fn read(bytes: &[u8], is_pack: bool, memory: usize) -> Result<(Arc<Compiled>, Described), Refusal> {
+    let compiled = compiled(bytes, memory)?;
     let described = match &*compiled {
         Compiled::Plugin { description, .. } => Described::parse(description, is_pack)?,
         Compiled::Functions { .. } => Described::default(),

@@ -7,6 +7,7 @@ mod compile;
 mod describe;
 mod engine;
 mod export;
+mod fetch;
 mod inspect;
 mod load;
 mod meter;
@@ -83,11 +84,15 @@ pub fn has_components(files: &PluginFiles) -> bool {
 
 /// Whether all its components are compiled. Where one is not, compiling begins beside everything else, and `ready` is
 /// called once for each when it is done.
-pub fn is_compiled(files: &PluginFiles, ready: &Arc<dyn Fn() + Send + Sync>) -> bool {
+pub fn is_compiled(
+    files: &PluginFiles,
+    limits: &PluginLimits,
+    ready: &Arc<dyn Fn() + Send + Sync>,
+) -> bool {
     let mut all = true;
     for (_, bytes) in components(files) {
         let ready = ready.clone();
-        all &= compile::is_compiled(bytes, move || ready());
+        all &= compile::is_compiled(bytes, limits.memory, move || ready());
     }
     all
 }

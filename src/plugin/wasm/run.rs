@@ -6,7 +6,7 @@ use wasmtime_wasi::I32Exit;
 
 use super::{
     capture::Capture,
-    engine::{MEMORY, machine},
+    engine::machine,
     meter::Meter,
     state::{Caller, State},
 };
@@ -32,7 +32,7 @@ pub async fn run<R>(
 ) -> Result<R, CallError> {
     let machine = machine().map_err(CallError::Thrown)?;
     let meter = Arc::new(Meter::new(limits.timeout));
-    let state = State::new(caller, meter.clone(), &printed.stdout, &printed.stderr);
+    let state = State::new(limits.memory, caller, meter.clone(), printed);
     let mut store = Store::new(&machine.engine, state);
     store.limiter(|state| state);
     // What it gives to the host in one call: a text of the largest size, and room for what it is in.
@@ -66,8 +66,8 @@ pub async fn run<R>(
 fn explain(err: &wasmtime::Error, wanted_memory: bool, limits: &PluginLimits) -> CallError {
     if wanted_memory {
         return CallError::Limit(format!(
-            "the component wanted more than {} MiB of memory, its limit",
-            MEMORY >> 20
+            "the component wanted more than {} MiB of memory, its limit: `memory` in `[limits.plugin]`",
+            limits.memory >> 20
         ));
     }
     if let Some(exit) = err.downcast_ref::<I32Exit>() {

@@ -5,17 +5,19 @@ use tokio::runtime::Handle;
 use tokio_util::context::TokioContext;
 use wasmtime::{ResourceLimiter, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::{
     bindings::{host, kitfox::plugin::types},
-    capture::Capture,
-    engine::{CORE_INSTANCES, MEMORIES, MEMORY, TABLE_ELEMENTS, TABLES},
+    engine::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES},
+    fetch::{self, Fetcher},
     meter::Meter,
+    run::Printed,
 };
 use crate::{
     chatkit::AttachmentId,
     plugin::{
-        CallError, HttpBody, HttpRequest, HttpResponse,
+        CallError, HttpBody, HttpRequest, HttpResponse, Redirects,
         ctx::{HostCall, find_member},
     },
 };
@@ -28,10 +30,14 @@ const RANDOM: u64 = 64 * 1024;
 /// What the host holds for one instance: it lives as long as one call.
 pub struct State {
     wasi: WasiCtx,
+    http: WasiHttpCtx,
+    fetcher: Fetcher,
     table: ResourceTable,
     pub meter: Arc<Meter>,
     /// None while it is loaded: there is no `ctx` yet.
     caller: Option<Caller>,
+    /// What its memories may still grow by.
+    memory: usize,
     /// Whether it was refused memory: what it does then is its own affair.
     pub wanted_memory: bool,
     /// Why the host ended the call.
@@ -46,24 +52,36 @@ pub struct Caller {
 }
 
 impl State {
+    /// `memory` is what it may have in all.
     pub fn new(
+        memory: usize,
         caller: Option<Caller>,
         meter: Arc<Meter>,
-        printed: &Capture,
-        complained: &Capture,
+        printed: &Printed,
     ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
         // Neither files, nor variables, nor arguments, nor addresses: clocks, chance, and what it prints.
         let wasi = WasiCtxBuilder::new()
-            .stdout(printed.clone())
-            .stderr(complained.clone())
+            .stdout(printed.stdout.clone())
+            .stderr(printed.stderr.clone())
             .max_random_size(RANDOM)
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .build();
-        Self { wasi, table, meter, caller, wanted_memory: false, failure: None }
+        let fetcher = Fetcher::new(caller.clone(), meter.clone());
+        Self {
+            wasi,
+            http: fetch::context(),
+            fetcher,
+            table,
+            meter,
+            caller,
+            memory,
+            wanted_memory: false,
+            failure: None,
+        }
     }
 
     /// What waits in the host: the call's failure, where it is one that the component may not go on after.
@@ -136,7 +154,8 @@ impl host::Host for State {
             timeout: timeout_ms.map(|it| Duration::from_millis(it.into())),
         };
         let call = caller.call.clone();
-        let fetch = call.host.http(&call.plugin.manifest, &call.context, request);
+        let fetch =
+            call.host.http(&call.plugin.manifest, &call.context, request, Redirects::Follow);
         let fetch = TokioContext::new(fetch, caller.runtime);
         let answer = self.meter.clone().apart(fetch).await;
         let answer = answer.map(|HttpResponse { status, headers, body }| host::Response {
@@ -175,16 +194,25 @@ impl WasiView for State {
     }
 }
 
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.fetcher, table: &mut self.table, ctx: &mut self.http }
+    }
+}
+
 impl ResourceLimiter for State {
     fn memory_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let admitted = desired <= MEMORY;
-        self.wanted_memory |= !admitted;
-        Ok(admitted)
+        let Some(left) = self.memory.checked_sub(desired.saturating_sub(current)) else {
+            self.wanted_memory = true;
+            return Ok(false);
+        };
+        self.memory = left;
+        Ok(true)
     }
 
     fn table_growing(

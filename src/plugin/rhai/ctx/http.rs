@@ -13,7 +13,7 @@ use super::{
     Call, Ctx, function,
 };
 use crate::plugin::{
-    HttpBody, HttpRequest,
+    HttpBody, HttpRequest, Redirects,
     ctx::{HostCall, read_http_request},
 };
 
@@ -82,7 +82,8 @@ impl Http {
     fn request(&self, method: &str, url: &str, options: Map) -> Answered {
         let request = read_request(method, url, options).map_err(fail)?;
         let HostCall { plugin, host, context, .. } = &self.0.host_call;
-        let answer = self.0.wait_apart(host.http(&plugin.manifest, context, request))?;
+        let answer =
+            self.0.wait_apart(host.http(&plugin.manifest, context, request, Redirects::Follow))?;
         let answer = Answer { status: answer.status, headers: answer.headers, body: answer.body };
         Ok(Response(Arc::new(answer)))
     }

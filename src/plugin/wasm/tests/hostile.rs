@@ -51,7 +51,10 @@ async fn memory_has_a_limit() {
     let hog = format!(
         "(loop $more (if (i32.eq (memory.grow (i32.const 16)) (i32.const -1)) (then unreachable)) (br $more)) {RETURN}"
     );
-    assert_snapshot!(outcome(&hog).await, @"limit: the component wanted more than 128 MiB of memory, its limit");
+    assert_snapshot!(outcome(&hog).await, @"limit: the component wanted more than 128 MiB of memory, its limit: `memory` in `[limits.plugin]`");
+    let small = host_with("[limits.plugin]\nmemory = 1048576").await;
+    let plugin = load_or_panic(&file(&guest::plugin(&one_tool(), &hog)), &small);
+    assert_snapshot!(call(&plugin, json!({})).await, @"limit: the component wanted more than 1 MiB of memory, its limit: `memory` in `[limits.plugin]`");
 }
 
 #[tokio::test]
@@ -93,7 +96,7 @@ async fn a_trap_is_an_error_of_the_tool_also_in_the_middle_of_a_host_call() {
         (i32.store8 (i32.const 512) (i32.const 91)) (i32.store8 (i32.const 513) (i32.const 93))
         (i32.store8 (i32.const 520) (i32.const 110)) (i32.store8 (i32.const 521) (i32.const 111)) (i32.store8 (i32.const 522) (i32.const 119))
         (call $invoke (i32.const 520) (i32.const 3) (i32.const 512) (i32.const 2) (i32.const 64)) (i32.const 64)";
-    assert_snapshot!(outcome(code).await, @"limit: the component wanted more than 128 MiB of memory, its limit");
+    assert_snapshot!(outcome(code).await, @"limit: the component wanted more than 128 MiB of memory, its limit: `memory` in `[limits.plugin]`");
 }
 
 #[tokio::test]

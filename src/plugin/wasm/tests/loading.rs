@@ -46,7 +46,10 @@ async fn no_bytes_make_it_panic() {
 async fn one_that_begins_too_large_is_told() {
     let wit = "package test:large;\nworld large { export f: func() -> u32; }";
     let code = "(module (memory (export \"memory\") 3000) (func (export \"f\") (result i32) (i32.const 1)))";
-    assert_snapshot!(errors_of(&component(wit, "large", code)).await, @"plugins/guest.wasm: it is larger than a plugin may be: memory has a minimum byte size of 196608000 which exceeds the limit of 0x8000000 bytes (build it with less memory to begin with: an instance has 128 MiB)");
+    let large = component(wit, "large", code);
+    assert_snapshot!(errors_of(&large).await, @"plugins/guest.wasm: it begins with 187 MiB of memory, and may have 128 MiB (build it with less to begin with, or raise `memory` in `[limits.plugin]`)");
+    let host = host_with("[limits.plugin]\nmemory = 268435456").await;
+    assert_eq!(call(&load_or_panic(&file(&large), &host), json!({})).await, "1");
 }
 
 #[tokio::test]
@@ -111,12 +114,12 @@ async fn what_it_needs_and_is_not_offered_is_told() {
 async fn what_wasi_has_beyond_the_small_one_is_there_and_denied() {
     let bytes = guest::plugin_with(
         &one_tool(),
-        "import wasi:http/types@0.2.0;",
-        r#"(import "wasi:http/types@0.2.0" "knock" (func $knock (result i32)))"#,
+        "import wasi:keyvalue/store@0.2.0;",
+        r#"(import "wasi:keyvalue/store@0.2.0" "knock" (func $knock (result i32)))"#,
         "(drop (call $knock)) (i32.const 64)",
     );
     let plugin = load_or_panic(&file(&bytes), &host().await);
-    assert_snapshot!(call(&plugin, json!({})).await, @"thrown: the component failed: `wasi:http/types@0.2.0` is not for plugins: use the interface `host`");
+    assert_snapshot!(call(&plugin, json!({})).await, @"thrown: the component failed: `wasi:keyvalue/store@0.2.0` is not for plugins: use the interface `host`");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Components as their authors meet them: a file goes in, results and error texts come out.
 
 mod calls;
+mod fetch;
 mod hostile;
 mod loading;
 mod members;
