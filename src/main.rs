@@ -10,7 +10,9 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     kitfox::plugin::cache_compiled_code();
     let filter = EnvFilter::try_from_env("KITFOX_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(arguments.default_log()));
+        .unwrap_or_else(|_| EnvFilter::new(arguments.default_log()))
+        // It logs whole requests and results, which are the users'.
+        .add_directive("rmcp=off".parse().expect("it is a directive"));
     let log = fmt::layer().with_writer(std::io::stderr).with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
     if std::io::stderr().is_terminal() {

@@ -57,6 +57,18 @@ impl ToolSpec {
             mcp: false,
         }
     }
+
+    /// Whether each call waits for somebody to agree to it.
+    pub fn needs_approval(&self) -> bool {
+        let hint = |name: &str| self.annotations.get(name).and_then(Value::as_bool);
+        match self.approval {
+            Approval::Never => false,
+            Approval::Destructive => {
+                hint("destructiveHint").unwrap_or(true) && hint("readOnlyHint") != Some(true)
+            }
+            Approval::Always => true,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -139,6 +151,8 @@ pub enum CallOrigin {
     Model { call_id: Arc<str> },
     /// One of an agent that is itself a tool: it cannot wait for the user.
     Agent,
+    /// That of an MCP client, which has no chat but may follow the call's progress.
+    Mcp,
 }
 
 impl CallContext {

@@ -5,6 +5,7 @@ mod attachments;
 mod client_tools;
 mod items;
 mod links;
+mod mcp;
 mod options;
 mod routes;
 mod structured_input;
@@ -32,6 +33,7 @@ use crate::{
 pub use self::{
     attachments::{Upload, open_attachment, upload},
     links::{LinkPurpose, Links, SignedLink, Signer},
+    mcp::{call_mcp_tool, find_mcp_tool, mcp_tools},
     options::options,
     routes::{RouteBody, RouteRequest, RouteResponse, call_route, find_route},
 };

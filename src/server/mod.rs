@@ -11,6 +11,7 @@ mod context;
 mod error;
 mod guard;
 mod health;
+mod mcp;
 mod page;
 mod routes;
 mod simple;
@@ -60,6 +61,7 @@ pub fn router(app: App) -> Router {
         .route("/api/tools", get(api::tools))
         .route("/api/events", get(api::events))
         .route("/assistant/chatkit", post(assistant::answer))
+        .route("/mcp", post(mcp::answer))
         .route("/x/{*path}", any(plugin_route));
     for asset in page::ASSETS {
         router =

@@ -10,6 +10,7 @@ pub mod guest;
 mod harness;
 mod hooks;
 mod http;
+mod mcp_server;
 mod operations;
 mod readme;
 mod reload;

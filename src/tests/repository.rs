@@ -55,6 +55,7 @@ fn each_outside_crate_is_known_to_one_place() {
         ("minijinja", &["prompt", "widget"]),
         ("minijinja_contrib", &["prompt", "widget"]),
         ("notify", &["app"]),
+        ("rmcp", &["mcp", "server/mcp"]),
         // main.rs is where the command line begins.
         ("clap", &["cli", "main"]),
     ]);

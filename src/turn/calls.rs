@@ -14,7 +14,7 @@ use crate::{
     model::{InputItem, ToolCall},
     prompt::Agent,
     store::{Record, ToolCallRecord},
-    tool::{Approval, CallContext, CallOrigin, Tool, ToolError},
+    tool::{CallContext, CallOrigin, Tool, ToolError},
     turn::{
         Failure, Turn, TurnEnd,
         input::Entry,
@@ -278,15 +278,10 @@ fn admit<'a>(
     if agent.is_some_and(|agent| !agent.front.admits(name)) {
         return Err(unknown());
     }
-    let hint = |hint: &str| tool.spec.annotations.get(hint).and_then(Value::as_bool);
-    let destructive = hint("destructiveHint").unwrap_or(true) && hint("readOnlyHint") != Some(true);
-    match tool.spec.approval {
-        Approval::Never => Ok(tool),
-        Approval::Destructive if !destructive => Ok(tool),
-        Approval::Destructive | Approval::Always => {
-            Err(format!("`{name}` needs the user's approval, which cannot be asked for yet"))
-        }
+    if tool.spec.needs_approval() {
+        return Err(format!("`{name}` needs the user's approval, which cannot be asked for yet"));
     }
+    Ok(tool)
 }
 
 /// The model's arguments: nothing at all counts as none.

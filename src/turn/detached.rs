@@ -69,6 +69,21 @@ pub async fn call_tool(
     detached.drive(requests, call).await
 }
 
+/// Calls a tool for an MCP client. What it says of its progress goes to `progress`, if anybody is there.
+pub async fn call_tool_for_mcp(
+    app: &App,
+    generation: &Arc<Generation>,
+    name: &str,
+    arguments: Value,
+    request: Arc<RequestContext>,
+    progress: mpsc::Sender<String>,
+) -> Result<Value, ToolError> {
+    let (mut detached, _, requests) = Detached::new(app, generation, request, None);
+    detached.progress = Some(progress);
+    let call = calls::call(generation, None, name, arguments, detached.context());
+    detached.drive(requests, call).await
+}
+
 /// What serves handlers where there is no turn.
 struct Detached {
     app: App,
@@ -81,6 +96,8 @@ struct Detached {
     cancelled: CancellationToken,
     /// The item that a handler changed last.
     changed: Option<ThreadItem>,
+    /// Who is told of progress, where an MCP client calls.
+    progress: Option<mpsc::Sender<String>>,
 }
 
 impl Detached {
@@ -101,6 +118,7 @@ impl Detached {
             // Whoever waits gets time to end when the server stops.
             cancelled: CancellationToken::new(),
             changed: None,
+            progress: None,
         };
         let context = detached.context();
         (detached, context, requests)
@@ -112,7 +130,10 @@ impl Detached {
             thread: self.thread.clone().map(Arc::new),
             item: None,
             agent: None,
-            origin: CallOrigin::Handler,
+            origin: match self.progress {
+                Some(_) => CallOrigin::Mcp,
+                None => CallOrigin::Handler,
+            },
             widgets: self.generation.widgets.clone(),
             turn: self.requests.clone(),
             cancelled: self.cancelled.clone(),
@@ -210,6 +231,14 @@ impl Detached {
             TurnRequest::Error { message, retry } => {
                 return Err(ToolError::Turn { message, retry });
             }
+            TurnRequest::Progress { icon: _, text } => match &self.progress {
+                Some(progress) => {
+                    // A client that does not ask for it misses nothing.
+                    let _ = progress.send(text).await;
+                    return Ok(Value::Null);
+                }
+                None => "progress",
+            },
             TurnRequest::Widget(WidgetRequest::Show { .. }) => "widget",
             TurnRequest::Widget(
                 WidgetRequest::Begin { .. }
@@ -217,7 +246,6 @@ impl Detached {
                 | WidgetRequest::End { .. },
             ) => "stream_widget",
             TurnRequest::Say { .. } => "say",
-            TurnRequest::Progress { .. } => "progress",
             TurnRequest::Notice { .. } => "notice",
             TurnRequest::Effect { .. } => "effect",
             TurnRequest::Image { .. } => "image",

@@ -59,7 +59,8 @@ use self::{
 
 pub use self::{
     agent::{Scope, tools},
-    detached::{call_handler, call_sync_action, call_tool},
+    detached::{call_handler, call_sync_action, call_tool, call_tool_for_mcp},
+    result::cut,
 };
 
 /// Times that events wait for a slow client before its turn waits too.

@@ -47,7 +47,7 @@ impl Turn {
         let id = ItemId::generate(ItemKind::ToolCall);
         let call_id = match origin {
             CallOrigin::Model { call_id } => call_id.to_string(),
-            CallOrigin::Handler => id.to_string(),
+            CallOrigin::Handler | CallOrigin::Mcp => id.to_string(),
             CallOrigin::Agent => {
                 return Ok(ToolError::Failed(format!(
                     "`{name}` runs in the user's page, and an agent that is called as a tool cannot wait for that: \

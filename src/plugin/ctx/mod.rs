@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use self::{arguments::Arguments, widget::Stream};
 use crate::{
     plugin::{Assets, CallError, Host, Manifest, read_questions, toml_file::nearest},
-    tool::{CallContext, ToolError, TurnRequest},
+    tool::{CallContext, CallOrigin, ToolError, TurnRequest},
 };
 
 pub use self::{outside::read_http_request, who::message};
@@ -218,7 +218,10 @@ impl HostCall {
 
     /// Asks the turn on behalf of `ctx.{member}`.
     async fn ask(&self, member: &str, request: TurnRequest) -> Result<Value, CallError> {
-        self.require_thread(member)?;
+        let followed = self.context.origin == CallOrigin::Mcp && member == "progress";
+        if !followed {
+            self.require_thread(member)?;
+        }
         let answer = tokio::select! {
             biased;
             () = self.context.cancelled.cancelled() => return Err(CallError::Cancelled),
