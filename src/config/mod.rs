@@ -92,6 +92,58 @@ pub struct AuthConfig {
     pub modes: Vec<AuthMode>,
     /// For [`AuthMode::Header`], default `X-User-ID`.
     pub header: String,
+    /// For [`AuthMode::Token`], by the ids of their users.
+    pub tokens: BTreeMap<String, BearerToken>,
+    /// There is one where [`AuthMode::Jwt`] is among the modes.
+    pub jwt: Option<JwtConfig>,
+}
+
+/// `[auth.tokens.ID]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BearerToken {
+    /// SHA-256 of the tokens that count for this user: two while one is being replaced.
+    pub hashes: Vec<[u8; 32]>,
+    pub name: Option<String>,
+    pub email: Option<String>,
+    pub org: Option<String>,
+    pub roles: Vec<String>,
+}
+
+/// `[auth.jwt]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JwtConfig {
+    /// As the claim `iss` has it, byte for byte.
+    pub issuer: String,
+    /// The claim `aud` must hold one of them. Never empty.
+    pub audience: Vec<String>,
+    pub keys: JwtKeys,
+    /// Names of RFC 7518; default: all that sign with a private key.
+    pub algorithms: Vec<&'static str>,
+    /// What clocks may differ by; default 60 s.
+    pub leeway: Duration,
+    pub claims: ClaimNames,
+}
+
+/// Where the keys are that tokens are verified with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JwtKeys {
+    /// Where the issuer's `/.well-known/openid-configuration` says.
+    Discovered,
+    /// A JWKS (RFC 7517).
+    Url(Url),
+    /// The same in a file, with the project's folder before it.
+    File(PathBuf),
+}
+
+/// Which claims say who the user is: a name, or a path with dots (`realm_access.roles`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimNames {
+    /// Default `sub`.
+    pub user: String,
+    pub name: String,
+    pub email: String,
+    pub org: String,
+    pub roles: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -99,6 +151,10 @@ pub struct AuthConfig {
 pub enum AuthMode {
     Session,
     Header,
+    /// A secret that the operator gave out.
+    Token,
+    /// A token that an identity provider signed.
+    Jwt,
 }
 
 #[derive(Clone)]
@@ -358,10 +414,18 @@ impl ServerConfig {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
     let host = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(host);
     host.eq_ignore_ascii_case("localhost")
         || host.parse::<IpAddr>().is_ok_and(|it| it.to_canonical().is_loopback())
+}
+
+impl Default for ClaimNames {
+    fn default() -> Self {
+        let [user, name, email, org, roles] =
+            ["sub", "name", "email", "org", "roles"].map(str::to_owned);
+        Self { user, name, email, org, roles }
+    }
 }
 
 impl Default for PluginLimits {

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use insta::assert_snapshot;
 use secrecy::ExposeSecret;
 
-use super::{AuthMode, Config, Environment, Trust};
+use super::{AuthMode, Config, Environment, JwtKeys, Trust};
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
     let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
@@ -375,13 +375,18 @@ fn login_modes_are_checked() {
     check("'header'", "no error");
     check(
         "'jwt'",
-        "kitfox.toml:2:8: `auth.mode`: the mode `jwt` is not available in this version (use `session` \
-         or `header`)",
+        "kitfox.toml:2:8: `auth.mode` names `jwt`, and nothing says whose tokens count (add `[auth.jwt]` \
+         with `issuer` and `audience`)",
+    );
+    check(
+        "'token'",
+        "kitfox.toml:2:8: `auth.mode` names `token`, and there are no tokens (add `[auth.tokens.NAME]` \
+         with a `hash`)",
     );
     check(
         "['session', 'oidc']",
-        "kitfox.toml:2:20: `auth.mode[1]`: the mode `oidc` is not available in this version (use \
-         `session` or `header`)",
+        "kitfox.toml:2:20: `auth.mode[1]`: the mode `oidc` is not available in this version (use `jwt`, \
+         with a proxy or a page that logs users in, or `session`)",
     );
     check(
         "['session', 'header']",
@@ -391,8 +396,37 @@ fn login_modes_are_checked() {
     check("[]", "kitfox.toml:2:8: `auth.mode` must not be empty (leave it out for `session`)");
     check(
         "'sessions'",
-        "kitfox.toml:2:8: `auth.mode` must be one of `session`, `header`, not `sessions`",
+        "kitfox.toml:2:8: `auth.mode` must be one of `session`, `header`, `token`, `jwt`, not `sessions`",
     );
+}
+
+#[test]
+fn whose_tokens_count_is_said_in_full() {
+    assert_snapshot!(errors(r#"
+        [auth]
+        mode = ["jwt", "token"]
+        [auth.jwt]
+        algorithms = ["HS256"]
+        keys = "http://keys.example.com/jwks"
+        [auth.tokens.ci]
+        roles = ["operator"]
+        [auth.tokens.nightly]
+        hash = "sha256:abc"
+    "#), @r#"
+    kitfox.toml:4:9: `auth.jwt` has no `issuer` (add it: tokens of others are refused by it, as they are written in the claim `iss`)
+    kitfox.toml:4:9: `auth.jwt` has no `audience` (add it: tokens for other services are refused by it (the claim `aud`))
+    kitfox.toml:5:23: `auth.jwt.algorithms[0]`: `HS256` is no algorithm that a token may be signed with (one of `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`, `ES256`, `ES384`, `EdDSA`)
+    kitfox.toml:6:16: `auth.jwt.keys` must be a URL that begins with `https://`, not `http://keys.example.com/jwks`
+    kitfox.toml:7:9: `auth.tokens.ci` has no `hash` (add `hash = "sha256:…"`: the SHA-256 of a long random token, in hexadecimal)
+    kitfox.toml:10:16: `auth.tokens.nightly.hash` is no hash (write `sha256:` and the SHA-256 of the token, in hexadecimal: `printf %s "$TOKEN" | sha256sum`)
+    "#);
+    assert_snapshot!(errors("[auth.jwt]\nissuer = 'cats'\naudience = 'kitfox'"), @"kitfox.toml:2:10: the keys of an issuer that is no https:// URL cannot be found (add `keys`: the URL of its JWKS, or a file of this project)");
+    let config = parse(
+        "[auth]\nmode = 'jwt'\n[auth.jwt]\nissuer = 'cats'\naudience = 'kitfox'\nkeys = 'jwks.json'",
+    );
+    let jwt = config.auth.jwt.unwrap();
+    assert_eq!(jwt.keys, JwtKeys::File("/srv/cats/jwks.json".into()));
+    assert_eq!(jwt.algorithms.len(), 9);
 }
 
 #[test]

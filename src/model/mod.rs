@@ -23,6 +23,7 @@ use uuid::Uuid;
 use crate::{chatkit::Annotation, prompt::Reasoning, tool::ToolSpec};
 
 pub use self::{
+    http::client,
     models::{ChosenModel, Models},
     scripted::{Scripted, ScriptedFailure, ScriptedResponse, ScriptedStep},
     transcribe::{Audio, Transcriber},

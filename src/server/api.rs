@@ -79,6 +79,7 @@ fn is_open(reach: Reach, config: &Config) -> bool {
 fn nobody_logs_in(auth: &AuthConfig) -> bool {
     auth.modes.iter().all(|it| match it {
         AuthMode::Session | AuthMode::Header => true,
+        AuthMode::Token | AuthMode::Jwt => false,
     })
 }
 

@@ -20,11 +20,47 @@ pub struct ApiError {
     /// The path of the field that is wrong.
     field: Option<String>,
     header: Option<(&'static str, &'static str)>,
+    /// What is wrong with who is asking.
+    login: Option<Login>,
+}
+
+/// Why nobody is known to be asking: what a page's login gate decides by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Login {
+    /// Nothing was sent that says who is asking.
+    Missing,
+    /// What was sent counted once.
+    Expired,
+    /// What was sent never counts.
+    Invalid,
+}
+
+impl Login {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Expired => "expired",
+            Self::Invalid => "invalid",
+        }
+    }
 }
 
 impl ApiError {
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), field: None, header: None }
+        Self { status, message: message.into(), field: None, header: None, login: None }
+    }
+
+    /// Nobody is known to be asking (RFC 6750 §3).
+    pub fn login(login: Login, message: impl Into<String>) -> Self {
+        let challenge = match login {
+            Login::Missing => "Bearer",
+            Login::Expired | Login::Invalid => "Bearer error=\"invalid_token\"",
+        };
+        Self {
+            header: Some(("www-authenticate", challenge)),
+            login: Some(login),
+            ..Self::unauthorized(message)
+        }
     }
 
     pub fn bad_request(message: impl Into<String>) -> Self {
@@ -89,6 +125,9 @@ impl ApiError {
         body.insert("message".to_owned(), self.message.as_str().into());
         if let Some(field) = &self.field {
             body.insert("field".to_owned(), field.as_str().into());
+        }
+        if let Some(login) = self.login {
+            body.insert("login".to_owned(), login.as_str().into());
         }
         if let Some(request_id) = request_id {
             body.insert("request_id".to_owned(), request_id.into());

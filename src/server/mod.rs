@@ -32,7 +32,11 @@ use tracing::Span;
 
 use crate::app::App;
 
-use self::{auth::Sessions, error::ApiError, guard::Reach};
+use self::{
+    auth::{Sessions, Verifiers},
+    error::ApiError,
+    guard::Reach,
+};
 
 pub use self::connection::serve;
 
@@ -46,13 +50,14 @@ pub struct Server {
     pub app: App,
     pub reach: Reach,
     pub sessions: Arc<Sessions>,
+    pub verifiers: Arc<Verifiers>,
 }
 
 /// Every route of the server.
 pub fn router(app: App) -> Router {
     // As it was at start: a later change of `listen` waits for a restart.
     let reach = Reach::of(&app.generation().config.server);
-    let server = Server { app, reach, sessions: Arc::default() };
+    let server = Server { app, reach, sessions: Arc::default(), verifiers: Arc::default() };
     let mut router = Router::new()
         .route("/", get(page::index))
         .route("/healthz", get(health::live))

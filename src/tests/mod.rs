@@ -2,6 +2,7 @@
 
 mod actions;
 mod attachments;
+mod auth;
 mod calls;
 mod chatkit;
 mod client_tools;

@@ -45,6 +45,8 @@ fn each_outside_crate_is_known_to_one_place() {
     let homes: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("axum", &["server"][..]),
         ("multer", &["server/attachments"]),
+        ("jsonwebtoken", &["server/auth/jwt"]),
+        ("moka", &["server/auth/jwt"]),
         ("sqlx", &["store"]),
         ("object_store", &["store/blobs"]),
         ("async_openai", &["model"]),

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, bail};
 use clap::Args;
 use rand::RngCore;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 
@@ -413,13 +413,20 @@ async fn load_config(project: &Path, environment: &Environment) -> anyhow::Resul
     })
 }
 
-/// What tells the server who chats: the header that it trusts, or a session of this machine's user.
+/// What tells the server who chats: a token, the header that it trusts, or a session of this machine's user.
 async fn credentials(
     config: &Config,
     environment: &Environment,
     user: Option<String>,
 ) -> anyhow::Result<HeaderMap> {
     let mut headers = HeaderMap::new();
+    if let Some(token) = environment.get("KITFOX_TOKEN").filter(|it| !it.is_empty()) {
+        let mut value =
+            HeaderValue::try_from(format!("Bearer {token}")).context("`KITFOX_TOKEN`")?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+        return Ok(headers);
+    }
     if config.auth.modes == [AuthMode::Header] || user.is_some() {
         let name = HeaderName::try_from(config.auth.header.as_str()).context("`auth.header`")?;
         let user = user.unwrap_or_else(|| "cli".to_owned());

@@ -96,20 +96,20 @@ fn read_credential(field: &Field<'_>) -> Option<CredentialConfig> {
         );
     };
     let source = match source.as_str() {
-        "login" => match text("field") {
-            Some(field) => CredentialSource::Login { field },
-            None => {
+        "login" => {
+            let Some(field) = text("field") else {
                 needs("field", "access_token");
                 return None;
-            }
-        },
-        "request" => match headers.as_slice() {
-            [header] => CredentialSource::Request { header: header.clone() },
-            _ => {
+            };
+            CredentialSource::Login { field }
+        }
+        "request" => {
+            let [header] = headers.as_slice() else {
                 needs("header", "X-Access-Token");
                 return None;
-            }
-        },
+            };
+            CredentialSource::Request { header: header.clone() }
+        }
         "store" => CredentialSource::Store { label: text("label") },
         "static" => CredentialSource::Static { value: read_secret(&table, &needs)? },
         "oauth" | "exchange" => {
@@ -211,7 +211,9 @@ mod tests {
 
     fn errors(text: &str) -> String {
         let errors = Config::parse(Some(text), &Environment::default(), Path::new("/srv/demo"));
-        errors.expect_err("it is wrong").iter().map(|it| format!("{it}\n")).collect()
+        let lines: Vec<_> =
+            errors.expect_err("it is wrong").iter().map(ToString::to_string).collect();
+        lines.join("\n")
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! kitfox.toml, section by section.
 
+mod auth;
 mod mcp;
 mod models;
 mod server;
@@ -10,9 +11,8 @@ use secrecy::SecretString;
 
 use crate::{
     config::{
-        AgentsConfig, AttachmentLimits, AuthConfig, AuthMode, Config, Environment, Limits,
-        PluginConfig, PluginLimits, PluginsConfig, ProjectConfig, PromptsConfig, RawPermissions,
-        StoreConfig, Trust,
+        AgentsConfig, AttachmentLimits, Config, Environment, Limits, PluginConfig, PluginLimits,
+        PluginsConfig, ProjectConfig, PromptsConfig, RawPermissions, StoreConfig, Trust,
         document::{Content, Field, Node, Reader, Table, suggestion},
     },
     load_error::LoadError,
@@ -20,9 +20,10 @@ use crate::{
 };
 
 use self::{
+    auth::read_auth,
     mcp::{read_credentials, read_mcp},
     models::{read_models, read_transcribe},
-    server::{check_path, is_at_or_below, read_header_name, read_server},
+    server::{check_path, is_at_or_below, read_server},
 };
 
 const FILE: &str = "kitfox.toml";
@@ -81,7 +82,7 @@ fn read(text: &str, environment: &Environment, project: &Path, reader: &Reader) 
     Some(Config {
         project: read_project(&root, project),
         store: read_store(&root),
-        auth: read_auth(&root),
+        auth: read_auth(&root, project),
         models,
         agents: read_agents(&root),
         prompts: read_prompts(&root, environment),
@@ -136,55 +137,6 @@ fn read_store(root: &Table<'_>) -> StoreConfig {
             .and_then(|it| it.text_not_empty())
             .unwrap_or_else(|| "file://attachments".to_owned()),
     }
-}
-
-fn read_auth(root: &Table<'_>) -> AuthConfig {
-    let table = root.table("auth", &["mode", "header"]);
-    let header = table.get("header").and_then(|it| read_header_name(&it));
-    AuthConfig {
-        modes: table.get("mode").map_or_else(|| vec![AuthMode::Session], |it| read_modes(&it)),
-        header: header.unwrap_or_else(|| "X-User-ID".to_owned()),
-    }
-}
-
-fn read_modes(field: &Field<'_>) -> Vec<AuthMode> {
-    let fields = match &field.node.content {
-        Content::Text(_) => vec![field.clone()],
-        _ => field.list().unwrap_or_default(),
-    };
-    let mut modes = Vec::new();
-    for field in &fields {
-        let Some(mode) = read_mode(field) else { continue };
-        if modes.contains(&mode) {
-            field.refuse(format!("`{}` names a mode twice", field.path));
-        } else {
-            modes.push(mode);
-        }
-    }
-    if fields.is_empty() {
-        field.refuse_with_remedy("`auth.mode` must not be empty", "leave it out for `session`");
-    }
-    if modes.len() > 1 && modes.contains(&AuthMode::Header) {
-        field.refuse_with_remedy(
-            "`auth.mode` lists `header` beside others, so that anybody could be anyone by sending it",
-            "use `header` alone, behind a proxy that sets it, or leave it out",
-        );
-    }
-    modes
-}
-
-fn read_mode(field: &Field<'_>) -> Option<AuthMode> {
-    let words = [("session", AuthMode::Session), ("header", AuthMode::Header)];
-    if let Content::Text(text) | Content::Untyped { text, .. } = &field.node.content
-        && ["token", "jwt", "oidc"].contains(&text.as_str())
-    {
-        field.refuse_with_remedy(
-            format!("`{}`: the mode `{text}` is not available in this version", field.path),
-            "use `session` or `header`",
-        );
-        return None;
-    }
-    field.word(&words)
 }
 
 fn read_agents(root: &Table<'_>) -> AgentsConfig {

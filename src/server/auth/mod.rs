@@ -1,16 +1,26 @@
 //! Who is asking: one file per method.
 
+mod bearer;
 mod header;
+mod jwt;
 mod session;
+mod token;
 
 use axum::http::{HeaderMap, HeaderValue};
 use tokio::sync::OnceCell;
 
-use crate::{config::AuthMode, server::error::ApiError, store::Store, user::User};
+use crate::{
+    config::{AuthConfig, AuthMode},
+    server::error::{ApiError, Login},
+    store::Store,
+    user::User,
+};
 
 use super::Server;
 
 use self::session::{Session, SessionKey};
+
+pub use self::jwt::Verifiers;
 
 /// Who is asking, and what the answer has to tell the browser about it.
 #[derive(Debug)]
@@ -53,10 +63,17 @@ pub async fn authenticate(
                     return Ok(Caller { user, session_id, set_cookie: None });
                 }
             }
+            AuthMode::Token | AuthMode::Jwt => {
+                let Some(token) = bearer::find(headers)? else { continue };
+                // A token that is there decides: one that is refused is not as good as none.
+                let user = find_bearer(server, &config.auth, token).await?;
+                let session_id = find_session_id(server, headers).await?;
+                return Ok(Caller { user, session_id, set_cookie: None });
+            }
         }
     }
     if !config.auth.modes.contains(&AuthMode::Session) {
-        return Err(header::missing(&config.auth.header));
+        return Err(missing(&config.auth));
     }
     let key = server.sessions.key(&server.app.store).await?;
     let session = Session::generate();
@@ -67,6 +84,31 @@ pub async fn authenticate(
         }
         NewSession::Never => Caller { session_id: None, ..session_caller(&session, key, None) },
     })
+}
+
+/// Whose token this is, by the methods that take one.
+async fn find_bearer(server: &Server, auth: &AuthConfig, token: &str) -> Result<User, ApiError> {
+    if auth.modes.contains(&AuthMode::Token)
+        && let Some(user) = token::find(token, auth)
+    {
+        return Ok(user);
+    }
+    match &auth.jwt {
+        Some(jwt) if auth.modes.contains(&AuthMode::Jwt) => {
+            server.verifiers.of(jwt).verify(token).await
+        }
+        Some(_) | None => Err(ApiError::login(Login::Invalid, "the token is nobody's")),
+    }
+}
+
+fn missing(auth: &AuthConfig) -> ApiError {
+    if auth.modes.contains(&AuthMode::Header) {
+        return header::missing(&auth.header);
+    }
+    ApiError::login(
+        Login::Missing,
+        "nobody is logged in: send `Authorization: Bearer …` with a token",
+    )
 }
 
 /// A session for a browser that has none, given to it with the page, so that its first requests share it.
