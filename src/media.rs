@@ -112,7 +112,8 @@ pub fn clean_name(name: &str) -> String {
     shorten(last)
 }
 
-fn is_unseen(char: char) -> bool {
+/// Whether a character is not seen, or turns others round.
+pub fn is_unseen(char: char) -> bool {
     char.is_control()
         || matches!(
             char,

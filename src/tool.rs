@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     chatkit::{
         FileSource, IconName, ItemId, NoticeLevel, Source, StatusIndicator, StructuredInput,
-        ThreadMetadata, ThreadStatus, UrlSource, UserMessageItem, Widget,
+        StructuredInputItem, ThreadMetadata, ThreadStatus, UrlSource, UserMessageItem, Widget,
     },
     context::RequestContext,
     widget::Widgets,
@@ -39,6 +39,9 @@ pub struct ToolSpec {
     pub timeout: Option<Duration>,
     /// Offered at `/mcp` too.
     pub mcp: bool,
+    /// The MCP server that it is a tool of; None: a plugin's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<Arc<str>>,
 }
 
 impl ToolSpec {
@@ -55,19 +58,30 @@ impl ToolSpec {
             annotations: Map::new(),
             timeout: None,
             mcp: false,
+            server: None,
         }
     }
 
-    /// Whether each call waits for somebody to agree to it.
+    /// Whether the user is asked before each call of it.
     pub fn needs_approval(&self) -> bool {
-        let hint = |name: &str| self.annotations.get(name).and_then(Value::as_bool);
         match self.approval {
             Approval::Never => false,
-            Approval::Destructive => {
-                hint("destructiveHint").unwrap_or(true) && hint("readOnlyHint") != Some(true)
-            }
+            Approval::Destructive => self.is_destructive(),
             Approval::Always => true,
         }
+    }
+
+    /// As MCP's defaults say: what is not known to be harmless is not.
+    pub fn is_destructive(&self) -> bool {
+        !self.is_read_only() && self.hint("destructiveHint").unwrap_or(true)
+    }
+
+    pub fn is_read_only(&self) -> bool {
+        self.hint("readOnlyHint").unwrap_or(false)
+    }
+
+    fn hint(&self, name: &str) -> Option<bool> {
+        self.annotations.get(name).and_then(Value::as_bool)
     }
 }
 
@@ -91,8 +105,30 @@ pub trait ToolProvider: Send + Sync {
         context: CallContext,
     ) -> BoxFuture<'static, Result<Value, ToolError>>;
 
+    /// Goes on with a call that asked the user by [`TurnRequest::Input`], for the user who answered: what this gives is
+    /// the call's result. It may ask again.
+    fn resume(
+        &self,
+        name: &str,
+        _arguments: Value,
+        _answered: Answered,
+        _context: CallContext,
+    ) -> BoxFuture<'static, Result<Value, ToolError>> {
+        let err = ToolError::Failed(format!("`{name}` cannot go on with what the user answered"));
+        Box::pin(std::future::ready(Err(err)))
+    }
+
     /// Shown to the operator, e.g. `plugins/weather.rhai`.
     fn origin(&self) -> &str;
+}
+
+/// What the user answered to what a call asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answered {
+    /// As the call gave it.
+    pub state: Value,
+    /// All questions with their answers, or skipped.
+    pub item: StructuredInputItem,
 }
 
 /// A tool and who runs it.
@@ -267,6 +303,15 @@ pub enum TurnRequest {
     Ask {
         questions: Vec<StructuredInput>,
     },
+    /// Asks the user what a call of the model's needs before it can go on, and ends the turn: answers with
+    /// [`ToolError::Ended`]. With the answers its provider goes on: see [`ToolProvider::resume`].
+    Input {
+        /// The tool that is called.
+        tool: String,
+        questions: Vec<StructuredInput>,
+        /// Kept as it is until the user has answered.
+        state: Value,
+    },
 }
 
 impl TurnRequest {
@@ -280,6 +325,7 @@ impl TurnRequest {
                 | Self::Task(_)
                 | Self::BeginWorkflow { .. }
                 | Self::Ask { .. }
+                | Self::Input { .. }
                 | Self::Widget(WidgetRequest::Show { .. } | WidgetRequest::Begin { .. })
         )
     }

@@ -186,6 +186,12 @@ impl App {
         }
     }
 
+    /// Puts a generation in force that no files made.
+    #[cfg(test)]
+    pub fn pretend(&self, generation: Generation) {
+        self.replace_generation(Arc::new(generation));
+    }
+
     fn replace_generation(&self, generation: Arc<Generation>) {
         self.generation.store(generation);
         self.changes.send_modify(|count| *count += 1);

@@ -23,6 +23,9 @@ pub struct Call {
     /// Who calls: what plugins keep for a user is kept for this one.
     #[arg(long, default_value = "cli")]
     user: String,
+    /// Approve the call, where the tool asks for that.
+    #[arg(long, short = 'y')]
+    yes: bool,
 }
 
 impl Call {
@@ -51,14 +54,22 @@ impl Call {
             }
         };
         let generation = app.generation();
-        if !generation.tools.0.contains_key(&self.tool) {
+        let Some(tool) = generation.tools.0.get(&self.tool) else {
             let known = known(generation.tools.0.keys().map(String::as_str));
             output.problems(&generation.errors);
             bail!("there is no tool `{}`: {known}", self.tool);
+        };
+        if tool.spec.needs_approval() && !self.yes {
+            bail!("`{}` needs approval: give it with `--yes`", self.tool);
         }
         let context =
             Arc::new(RequestContext::of_user(User::new("header", "", &self.user), &Map::new()));
-        let result = turn::call_tool(&app, &generation, &self.tool, arguments, context).await;
+        let name = &self.tool;
+        let result = if self.yes {
+            turn::call_approved_tool(&app, &generation, name, arguments, context).await
+        } else {
+            turn::call_tool(&app, &generation, name, arguments, context).await
+        };
         app.store.close().await;
         match result {
             Ok(value) => {

@@ -6,12 +6,14 @@ use serde_json::{Value, json as value};
 use tracing::warn;
 
 use crate::{
-    chatkit::{CustomActionParams, ItemId, SyncCustomActionResponse, ThreadId, ThreadItem},
+    chatkit::{
+        CustomActionParams, ItemId, SyncCustomActionResponse, ThreadId, ThreadItem, WidgetItem,
+    },
     config::document::one_line,
     ops::{Answer, Caller, OpError, json, threads::check_open},
     plugin::{ActionKind, CallError, HandlerId, Plugin},
     store::StoreError,
-    turn::{self, Cause},
+    turn::{self, Cause, Decision},
 };
 
 /// Of an action's name in an error, in characters.
@@ -21,6 +23,9 @@ impl Caller<'_> {
     /// `threads.custom_action`: a turn that begins with the action's handler.
     pub async fn custom_action(&self, params: CustomActionParams) -> Result<Answer, OpError> {
         let CustomActionParams { thread_id, item_id, action } = params;
+        if let Some(decision) = Decision::of_action(&action.r#type) {
+            return self.decide(thread_id, item_id, decision).await;
+        }
         // Whose it is comes first: a stranger must not learn whether it is busy.
         self.load_thread(&thread_id).await?;
         self.load_sender(&thread_id, item_id.as_ref()).await?;
@@ -78,10 +83,17 @@ impl Caller<'_> {
         item: Option<&ItemId>,
     ) -> Result<Value, OpError> {
         let Some(item) = item else { return Ok(Value::Null) };
+        let widget = self.load_widget(thread, item).await?;
+        Ok(value!({ "id": widget.id, "widget": widget.widget, "copy_text": widget.copy_text }))
+    }
+
+    pub async fn load_widget(
+        &self,
+        thread: &ThreadId,
+        item: &ItemId,
+    ) -> Result<WidgetItem, OpError> {
         match self.rows().load_item(thread, item).await {
-            Ok(ThreadItem::Widget(widget)) => Ok(value!({
-                "id": widget.id, "widget": widget.widget, "copy_text": widget.copy_text,
-            })),
+            Ok(ThreadItem::Widget(widget)) => Ok(widget),
             Ok(_) => Err(OpError::BadRequest("`params.item_id`: is not a widget".to_owned())),
             Err(StoreError::NotFound) => Err(OpError::NotFound("item")),
             Err(err) => Err(err.into()),
@@ -101,7 +113,8 @@ impl Caller<'_> {
             ActionKind::Sync => (ActionKind::Turn, "threads.custom_action"),
         };
         let name: String = r#type.chars().take(NAME_LENGTH).collect();
-        let is_other = self.generation.find_action(other, r#type).is_some();
+        let is_other = self.generation.find_action(other, r#type).is_some()
+            || Decision::of_action(r#type).is_some();
         Err(OpError::BadRequest(if is_other {
             format!("`params.action.type`: `{name}` is an action for `{operation}`")
         } else {

@@ -1,6 +1,7 @@
 //! What clients can ask for. The ChatKit operation `threads.create` is `ops::threads::create`.
 
 mod actions;
+mod approvals;
 mod attachments;
 mod client_tools;
 mod items;

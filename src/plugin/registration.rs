@@ -36,12 +36,21 @@ pub enum ActionKind {
     Sync,
 }
 
+/// How the types of Kitfox's own actions begin.
+const RESERVED: &str = "kitfox.";
+
 impl ActionSpec {
     pub fn new(kind: ActionKind, name: &str) -> Result<Self, Wrong> {
         if name.is_empty() {
             return Err(Wrong {
                 message: format!("`{}` lacks the action's type", kind.function()),
                 remedy: "write the `type` that the widget's action has".to_owned(),
+            });
+        }
+        if name.starts_with(RESERVED) {
+            return Err(Wrong {
+                message: format!("the action `{name}` is Kitfox's own"),
+                remedy: format!("write a type that does not begin with `{RESERVED}`"),
             });
         }
         Ok(Self { kind, r#type: name.to_owned() })

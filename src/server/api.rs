@@ -234,6 +234,7 @@ mod tests {
             annotations: serde_json::Map::new(),
             timeout: None,
             mcp: false,
+            server: None,
         };
         let tool = Tool { spec: Arc::new(spec), provider: Arc::new(Nobody) };
         insta::assert_snapshot!(show_tool(&tool), @r#"{"name":"hello","description":"Says hello.","parameters":{"type":"object"},"stop":false,"parallel":true,"approval":"never","mcp":false,"origin":"plugins/hello.rhai"}"#);

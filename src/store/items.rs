@@ -284,7 +284,7 @@ impl UserStore<'_> {
         let mut records = Vec::new();
         for (kind, json) in list::entries::<(&str, &RawValue)>(row.try_get(0)?)? {
             records.push(match kind {
-                TOOL_CALL => Record::ToolCall(serde_json::from_str(json.get())?),
+                TOOL_CALL | WAITING_CALL => Record::ToolCall(serde_json::from_str(json.get())?),
                 MESSAGE_NOTE => Record::MessageNote(serde_json::from_str(json.get())?),
                 _ => Record::Item(serde_json::from_str(json.get())?),
             });
@@ -333,6 +333,8 @@ pub struct Row<'a> {
 }
 
 const TOOL_CALL: &str = "tool_call";
+/// A tool call that waits for the user.
+const WAITING_CALL: &str = "waiting_call";
 const MESSAGE_NOTE: &str = "message_note";
 
 impl<'a> TryFrom<&'a Record> for Row<'a> {
@@ -343,7 +345,7 @@ impl<'a> TryFrom<&'a Record> for Row<'a> {
             Record::Item(item) => item.try_into(),
             Record::ToolCall(call) => Ok(Self {
                 id: &call.id,
-                kind: TOOL_CALL,
+                kind: if call.waits_for().is_some() { WAITING_CALL } else { TOOL_CALL },
                 hidden: true,
                 pending: false,
                 json: serde_json::to_string(call)?,
@@ -413,7 +415,7 @@ pub async fn add(
 }
 
 /// Replaces an item where it stands.
-async fn save(
+pub async fn save(
     connection: &mut SqliteConnection,
     owner: &str,
     thread: &ThreadId,

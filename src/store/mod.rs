@@ -2,6 +2,7 @@
 //!
 //! A user's rows are reachable only through [`Store::of`]: forgetting the owner does not compile.
 
+mod approvals;
 mod attachments;
 mod blobs;
 mod items;
@@ -14,6 +15,7 @@ mod tests;
 mod threads;
 
 use std::{
+    collections::BTreeSet,
     mem,
     sync::{Arc, PoisonError, RwLock, Weak},
     time::Duration,
@@ -32,6 +34,7 @@ use crate::{
 
 use self::sqlite::{Database, DatabaseUrl};
 pub use self::{
+    approvals::Settled,
     attachments::StoredAttachment,
     blobs::{BlobReader, BlobWriter, Blobs},
     kv::{KvScope, KvStore},
@@ -79,6 +82,63 @@ pub struct ToolCallRecord {
     /// The client tool call whose output is the output of this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<ItemId>,
+    /// Where the user is asked before it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Box<CallApproval>>,
+    /// Where it asks the user before it can go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Box<CallInput>>,
+    /// The turn was to end after it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped: bool,
+    /// The MCP servers whose results had come in this turn by then.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub servers: BTreeSet<Arc<str>>,
+}
+
+impl ToolCallRecord {
+    /// The item that the user is to decide on, or to answer, before it goes on.
+    pub fn waits_for(&self) -> Option<&ItemId> {
+        let approval = self.approval.as_ref().filter(|it| it.state == ApprovalState::Pending);
+        let input = self.input.as_ref().filter(|it| it.is_open);
+        approval.map(|it| &it.card).or_else(|| input?.items.last())
+    }
+}
+
+/// What a call asked the user.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CallInput {
+    /// The structured inputs, the last one last.
+    pub items: Vec<ItemId>,
+    /// The last one is not answered.
+    pub is_open: bool,
+    /// Of the tool and the arguments that were asked for.
+    pub digest: String,
+    /// What its provider goes on with once the last one is answered.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub state: Value,
+}
+
+/// What the user was asked before a call, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallApproval {
+    /// The widget that asks.
+    pub card: ItemId,
+    /// Of the tool and the arguments that the card shows.
+    pub digest: String,
+    pub state: ApprovalState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalState {
+    Pending,
+    Approved,
+    Denied,
+    /// The user wrote on instead of deciding.
+    Passed,
+    /// What the card showed is not what would run any more.
+    Void,
 }
 
 /// What plugins made of a user's message, for its turn and all later ones.

@@ -63,6 +63,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0001_threads_items_kv_secrets.sql"),
     ),
     (2, "attachments", include_str!("../../migrations/sqlite/0002_attachments.sql")),
+    (3, "waiting calls", include_str!("../../migrations/sqlite/0003_waiting_calls.sql")),
 ];
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,6 +1,7 @@
 //! What a user of Kitfox could notice, and the rules of this code base.
 
 mod actions;
+mod approvals;
 mod attachments;
 mod auth;
 mod calls;

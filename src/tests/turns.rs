@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::{
+    body::Body,
+    http::{Response, StatusCode},
+};
 use futures::StreamExt;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
@@ -357,7 +360,12 @@ async fn a_turn_that_the_servers_end_cuts_is_stored_and_its_client_is_told() {
 /// Begins a thread with `hi`, reads until this text, and leaves.
 pub async fn leave_after(server: &Server, user: &str, wanted: &str) -> String {
     let body = json!({ "type": "threads.create", "params": { "input": input("hi") } });
-    let response = server.post(user, &body).await;
+    let seen = read_until(server.post(user, &body).await, wanted).await;
+    events(&seen)[0]["thread"]["id"].as_str().unwrap().to_owned()
+}
+
+/// What a stream says up to `wanted`, where its reader leaves.
+pub async fn read_until(response: Response<Body>, wanted: &str) -> String {
     let mut frames = response.into_body().into_data_stream();
     let mut seen = String::new();
     while !seen.contains(wanted) {
@@ -365,5 +373,5 @@ pub async fn leave_after(server: &Server, user: &str, wanted: &str) -> String {
         let bytes = frame.expect("the text comes").expect("the stream goes on").unwrap();
         seen.push_str(std::str::from_utf8(&bytes).unwrap());
     }
-    events(&seen)[0]["thread"]["id"].as_str().unwrap().to_owned()
+    seen
 }

@@ -11,7 +11,7 @@ use crate::{
     model::{InputContent, InputItem, ModelEvent, ModelRequest, Role, ToolCall},
     prompt::Agent,
     tool::{CallContext, CallOrigin, ToolError, ToolSpec, TurnRequest},
-    turn::{Failure, Turn, TurnEnd, calls},
+    turn::{Failure, Turn, TurnEnd, approvals::Hops, calls},
 };
 
 impl Turn {
@@ -84,12 +84,13 @@ pub struct AgentRun {
     pub context: CallContext,
     pub agent: String,
     pub vars: Map<String, Value>,
+    pub hops: Hops,
 }
 
 /// Runs the agent on `input` and gives its final text. What its tools show reaches the thread; the text
 /// itself is said only where `stop` ends the turn.
 pub async fn run(run: AgentRun, input: String, stop: bool) -> Result<String, ToolError> {
-    let AgentRun { generation, mut context, agent, vars } = run;
+    let AgentRun { generation, mut context, agent, vars, mut hops } = run;
     let Some(agent) = generation.prompts.find(&agent).cloned() else {
         let message = format!("there is no agent `{agent}`: add prompts/{agent}.md");
         return Err(ToolError::Failed(message));
@@ -166,7 +167,8 @@ pub async fn run(run: AgentRun, input: String, stop: bool) -> Result<String, Too
             let content = vec![InputContent::Text(text)];
             input.push(InputItem::Message { role: Role::Assistant, content });
         }
-        calls::run_nested(&generation, &agent, called, &context, &mut input).await?;
+        hops = hops.next();
+        calls::run_nested(&generation, &agent, called, &context, &hops, &mut input).await?;
     }
     Err(ToolError::Failed(format!("the agent `{}` did not come to an end", agent.id)))
 }

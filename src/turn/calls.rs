@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use futures::{
     StreamExt,
@@ -6,25 +6,28 @@ use futures::{
     stream::FuturesUnordered,
 };
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
     app::{Generation, Inspection},
-    chatkit::{ItemId, ItemKind},
+    chatkit::{ItemId, ItemKind, ThreadItem},
     model::{InputItem, ToolCall},
     prompt::Agent,
-    store::{Record, ToolCallRecord},
-    tool::{CallContext, CallOrigin, Tool, ToolError},
+    store::{CallInput, Record, ToolCallRecord},
+    tool::{Answered, CallContext, CallOrigin, Tool, ToolError},
     turn::{
         Failure, Turn, TurnEnd,
+        approvals::{Held, Hops, Need, digest_of},
         input::Entry,
         pairs,
         result::{Told, told},
+        waiting::{Asked, only_the_agent_asks},
     },
 };
 
 /// What the model is told of a call that the end of its turn cut off.
-const UNFINISHED: &str = "error: the turn ended before this call did";
+pub const UNFINISHED: &str = "error: the turn ended before this call did";
 
 /// What the model is told of a call that ended the turn with questions to the user.
 const ASKED: &str = "the user was asked: what they answered is below";
@@ -53,11 +56,20 @@ impl Turn {
                 output: UNFINISHED.to_owned(),
                 images: Vec::new(),
                 client: None,
+                approval: None,
+                input: None,
+                stopped: false,
+                servers: BTreeSet::new(),
             })
             .collect();
         self.calls_running = true;
         let stop = self.finish_calls(calls, &mut records).await;
         self.calls_running = false;
+        let servers = self.hops.come();
+        for record in &mut records {
+            record.servers.clone_from(&servers);
+        }
+        self.bring_held_up_to_date(&records);
         let kept = self.flush_hidden(records.into_iter().map(Record::ToolCall).collect()).await;
         let stop = stop?;
         kept?;
@@ -74,33 +86,110 @@ impl Turn {
     ) -> Result<bool, TurnEnd> {
         let mut together = FuturesUnordered::new();
         let mut alone = Vec::new();
-        for (index, call) in calls.into_iter().enumerate() {
+        self.hops = self.hops.next();
+        let calls = self.hold_calls(calls, records);
+        for (index, call) in calls {
             if is_parallel(&self.generation, &call) {
-                let job = self.prepare(call);
+                let job = self.prepare(call, Run::Begin(Consent::Missing));
                 together.push(async move { (index, job.await) });
             } else {
                 alone.push((index, call));
             }
         }
-        let mut stop = false;
+        let mut stop = !self.waiting.held.is_empty();
         while let Some((index, outcome)) = self.drive(together.next()).await? {
             stop |= self.finish_call(outcome, &mut records[index])?;
         }
         for (index, call) in alone {
-            let job = self.prepare(call);
+            let job = self.prepare(call, Run::Begin(Consent::Missing));
             let outcome = self.drive(job).await?;
             stop |= self.finish_call(outcome, &mut records[index])?;
         }
         Ok(stop)
     }
 
-    fn finish_call(&self, outcome: Outcome, record: &mut ToolCallRecord) -> Result<bool, TurnEnd> {
+    /// Puts those calls aside that need the user's approval, and gives the others, each with its place.
+    fn hold_calls(
+        &mut self,
+        calls: Vec<ToolCall>,
+        records: &mut [ToolCallRecord],
+    ) -> Vec<(usize, ToolCall)> {
+        let mut others = Vec::with_capacity(calls.len());
+        for (index, call) in calls.into_iter().enumerate() {
+            let Some(need) = self.approval_needed(&call) else {
+                others.push((index, call));
+                continue;
+            };
+            match self.ask_approval(&call, &need) {
+                Ok((approval, card)) => {
+                    let call = ToolCallRecord {
+                        approval: Some(Box::new(approval)),
+                        ..records[index].clone()
+                    };
+                    let item = ThreadItem::Widget(card);
+                    self.waiting.held.push(Held { call, item });
+                    self.waiting.has_cards = true;
+                }
+                Err(err) => records[index].output = format!("error: {err}"),
+            }
+        }
+        others
+    }
+
+    /// Goes on with a call of an earlier response, as the user has let it, and says whether the turn ends with it.
+    pub async fn run_waiting(
+        &mut self,
+        mut record: ToolCallRecord,
+        run: Run,
+    ) -> Result<bool, TurnEnd> {
+        let ToolCallRecord { call_id, name, arguments, .. } = record.clone();
+        let job = self.prepare(ToolCall { call_id, name, arguments }, run);
+        self.calls_running = true;
+        let stop = match self.drive(job).await {
+            Ok(outcome) => self.finish_call(outcome, &mut record),
+            Err(end) => Err(end),
+        };
+        self.calls_running = false;
+        record.servers = self.hops.come();
+        self.bring_held_up_to_date(std::slice::from_ref(&record));
+        self.transcript.keep_call(record.clone());
+        let kept = self.sink.add_records(&[Record::ToolCall(record)]).await;
+        let hidden = self.flush_hidden(Vec::new()).await;
+        let stop = stop?;
+        kept?;
+        hidden?;
+        // Whoever began them has returned.
+        Box::pin(self.end_workflows()).await?;
+        Ok(stop)
+    }
+
+    /// A call that is to wait is kept with all that there is to keep of it.
+    fn bring_held_up_to_date(&mut self, records: &[ToolCallRecord]) {
+        for Held { call, .. } in &mut self.waiting.held {
+            if let Some(record) = records.iter().find(|it| it.id == call.id) {
+                let (approval, input) = (call.approval.take(), call.input.take());
+                *call = ToolCallRecord { approval, input, ..record.clone() };
+            }
+        }
+    }
+
+    fn approval_needed(&self, call: &ToolCall) -> Option<Need> {
+        let tool = find_tool(&self.generation, Some(&self.agent), &call.name).ok()?;
+        Need::of(tool, &self.hops, self.generation.config.mcp.cross_server)
+    }
+
+    fn finish_call(
+        &mut self,
+        outcome: Outcome,
+        record: &mut ToolCallRecord,
+    ) -> Result<bool, TurnEnd> {
         self.inspect(&outcome);
         let Outcome { call, result, stop, milliseconds } = outcome;
         match result {
             Ok(value) => {
                 info!(tool = %call.name, milliseconds, "called tool {}", call.name);
                 Told { text: record.output, images: record.images } = told(&value);
+                record.stopped = stop;
                 Ok(stop)
             }
             Err(err) => {
@@ -125,6 +214,9 @@ impl Turn {
                         record.output = format!("error: {message}");
                         Err(TurnEnd::Failed(Failure::User { message, retry }))
                     }
+                    ToolError::Ended if self.waiting.asked.contains_key(&call.call_id) => {
+                        Ok(self.hold_for_answers(&call, record))
+                    }
                     ToolError::Ended => {
                         record.client = self.waiting.answers(&call.call_id);
                         ASKED.clone_into(&mut record.output);
@@ -134,6 +226,25 @@ impl Turn {
                 }
             }
         }
+    }
+
+    /// Puts a call aside that asks the user, and says whether it waits.
+    fn hold_for_answers(&mut self, call: &ToolCall, record: &mut ToolCallRecord) -> bool {
+        let Some(Asked { tool, item, state }) = self.waiting.asked.remove(&call.call_id) else {
+            return false;
+        };
+        // A tool that this one called: what it goes on to is no result of this one.
+        if tool != call.name {
+            record.output = format!("error: {}", only_the_agent_asks(&tool));
+            return false;
+        }
+        let mut items = record.input.take().map(|it| it.items).unwrap_or_default();
+        items.push(item.id.clone());
+        let digest = digest_of(&self.generation, call);
+        let input = Some(Box::new(CallInput { items, is_open: true, digest, state }));
+        let item = ThreadItem::StructuredInput(item);
+        self.waiting.held.push(Held { call: ToolCallRecord { input, ..record.clone() }, item });
+        true
     }
 
     /// Stores these records, and after them what handlers hid while they were made.
@@ -146,7 +257,7 @@ impl Turn {
         Ok(())
     }
 
-    fn prepare(&self, call: ToolCall) -> BoxFuture<'static, Outcome> {
+    fn prepare(&self, call: ToolCall, run: Run) -> BoxFuture<'static, Outcome> {
         let stop = self.agent.front.stop_after.contains(&call.name)
             || self.generation.tools.0.get(&call.name).is_some_and(|tool| tool.spec.stop);
         let arguments = parse_arguments(&call.arguments);
@@ -154,13 +265,27 @@ impl Turn {
         let agent = self.agent.clone();
         let origin = CallOrigin::Model { call_id: Arc::from(call.call_id.as_str()) };
         let context = CallContext { origin, ..self.call_context() };
+        let hops = self.hops.clone();
         Box::pin(async move {
             let begin = Instant::now();
-            let result = match arguments {
-                Ok(arguments) => {
-                    self::call(&generation, Some(&agent), &call.name, arguments, context).await
+            let result = match (arguments, run) {
+                (Ok(arguments), Run::Begin(consent)) => {
+                    let gate = Gate { hops, consent };
+                    let agent = Some(&agent);
+                    self::call(&generation, agent, &call.name, arguments, context, gate).await
                 }
-                Err(err) => Err(ToolError::Failed(err)),
+                (Ok(arguments), Run::Resume(answered)) => {
+                    match find_tool(&generation, Some(&agent), &call.name) {
+                        Ok(tool) => {
+                            let cancelled = context.cancelled.clone();
+                            let provider = &tool.provider;
+                            let rest = provider.resume(&call.name, arguments, *answered, context);
+                            await_result(tool, rest, &cancelled, &hops).await
+                        }
+                        Err(err) => Err(ToolError::Failed(err)),
+                    }
+                }
+                (Err(err), _) => Err(ToolError::Failed(err)),
             };
             let milliseconds = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
             Outcome { call, result, stop, milliseconds }
@@ -197,6 +322,7 @@ pub async fn run_nested(
     agent: &Arc<Agent>,
     calls: Vec<ToolCall>,
     context: &CallContext,
+    hops: &Hops,
     messages: &mut Vec<InputItem>,
 ) -> Result<(), ToolError> {
     for call in &calls {
@@ -212,7 +338,8 @@ pub async fn run_nested(
     let run = async |it: ToolCall| {
         let result = match parse_arguments(&it.arguments) {
             Ok(arguments) => {
-                call(generation, Some(agent), &it.name, arguments, context.clone()).await
+                let gate = Gate { hops: hops.clone(), consent: Consent::Missing };
+                call(generation, Some(agent), &it.name, arguments, context.clone(), gate).await
             }
             Err(err) => Err(ToolError::Failed(err)),
         };
@@ -244,31 +371,86 @@ fn is_parallel(generation: &Generation, call: &ToolCall) -> bool {
     generation.tools.0.get(&call.name).is_none_or(|tool| tool.spec.parallel)
 }
 
-/// Calls a tool through the gates of a model's call: it must exist, the agent must have it, and it must
-/// need no approval that cannot be given here.
+/// How a call of the model's runs.
+pub enum Run {
+    Begin(Consent),
+    Resume(Box<Answered>),
+}
+
+/// What a call has to pass.
+pub struct Gate {
+    /// Of whoever calls.
+    pub hops: Hops,
+    pub consent: Consent,
+}
+
+/// Whether the user approved of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consent {
+    Missing,
+    Given,
+}
+
+/// Calls a tool through the gates of a model's call: it must exist, the agent must have it, and the user must have
+/// approved where that is needed.
 pub fn call(
     generation: &Arc<Generation>,
     agent: Option<&Arc<Agent>>,
     name: &str,
     arguments: Value,
     context: CallContext,
+    gate: Gate,
 ) -> BoxFuture<'static, Result<Value, ToolError>> {
-    let tool = match admit(generation, agent, name) {
+    let tool = match admit(generation, agent, name, &gate) {
         Ok(tool) => tool.clone(),
         Err(err) => return Box::pin(std::future::ready(Err(ToolError::Failed(err)))),
     };
     let cancelled = context.cancelled.clone();
     let call = tool.provider.call(name, arguments, context);
-    Box::pin(async move {
-        tokio::select! {
-            biased;
-            () = cancelled.cancelled() => Err(ToolError::Cancelled),
-            result = call => result,
-        }
-    })
+    Box::pin(async move { await_result(&tool, call, &cancelled, &gate.hops).await })
+}
+
+async fn await_result(
+    tool: &Tool,
+    call: BoxFuture<'static, Result<Value, ToolError>>,
+    cancelled: &CancellationToken,
+    hops: &Hops,
+) -> Result<Value, ToolError> {
+    let result = tokio::select! {
+        biased;
+        () = cancelled.cancelled() => Err(ToolError::Cancelled),
+        result = call => result,
+    };
+    match (&tool.spec.server, &result) {
+        // What it asks the user is from there as well.
+        (Some(server), Ok(_) | Err(ToolError::Failed(_) | ToolError::Ended)) => hops.add(server),
+        (Some(_), Err(ToolError::Turn { .. } | ToolError::Cancelled)) | (None, _) => (),
+    }
+    result
 }
 
 fn admit<'a>(
+    generation: &'a Generation,
+    agent: Option<&Arc<Agent>>,
+    name: &str,
+    gate: &Gate,
+) -> Result<&'a Tool, String> {
+    let tool = find_tool(generation, agent, name)?;
+    match (gate.consent, Need::of(tool, &gate.hops, generation.config.mcp.cross_server)) {
+        (Consent::Given, _) | (Consent::Missing, None) => Ok(tool),
+        (Consent::Missing, Some(Need::Tool)) => Err(format!(
+            "`{name}` needs the user's approval, for which only a call by the agent that the user talks to can wait: \
+             leave it to that agent"
+        )),
+        (Consent::Missing, Some(Need::Hop { from, to })) => Err(format!(
+            "`{name}` needs the user's approval, because results of the MCP server `{from}` may leave to `{to}` with \
+             it, and only a call by the agent that the user talks to can wait for that: leave it to that agent"
+        )),
+    }
+}
+
+/// The tool of this name, where there is one and the agent has it.
+pub fn find_tool<'a>(
     generation: &'a Generation,
     agent: Option<&Arc<Agent>>,
     name: &str,
@@ -278,14 +460,11 @@ fn admit<'a>(
     if agent.is_some_and(|agent| !agent.front.admits(name)) {
         return Err(unknown());
     }
-    if tool.spec.needs_approval() {
-        return Err(format!("`{name}` needs the user's approval, which cannot be asked for yet"));
-    }
     Ok(tool)
 }
 
 /// The model's arguments: nothing at all counts as none.
-fn parse_arguments(arguments: &str) -> Result<Value, String> {
+pub fn parse_arguments(arguments: &str) -> Result<Value, String> {
     if arguments.trim().is_empty() {
         return Ok(Value::Object(serde_json::Map::new()));
     }

@@ -13,9 +13,11 @@ use crate::{
     store::Record,
     tool::{CallContext, CallOrigin, ToolError, TurnCall, TurnRequest, WidgetRequest},
     turn::{
+        approvals::Hops,
         background::{self, Held},
-        calls,
+        calls::{self, Consent, Gate},
         requests::{self, NESTED_CALLS},
+        waiting::only_the_agent_asks,
         widgets,
     },
 };
@@ -56,7 +58,7 @@ pub async fn call_sync_action(
     Ok(detached.changed)
 }
 
-/// Calls a tool outside of a turn.
+/// Calls a tool outside of a turn. One that needs the user's approval is refused.
 pub async fn call_tool(
     app: &App,
     generation: &Arc<Generation>,
@@ -64,8 +66,31 @@ pub async fn call_tool(
     arguments: Value,
     request: Arc<RequestContext>,
 ) -> Result<Value, ToolError> {
+    call_tool_with(Consent::Missing, app, generation, name, arguments, request).await
+}
+
+/// The same where the user approves of it.
+pub async fn call_approved_tool(
+    app: &App,
+    generation: &Arc<Generation>,
+    name: &str,
+    arguments: Value,
+    request: Arc<RequestContext>,
+) -> Result<Value, ToolError> {
+    call_tool_with(Consent::Given, app, generation, name, arguments, request).await
+}
+
+async fn call_tool_with(
+    consent: Consent,
+    app: &App,
+    generation: &Arc<Generation>,
+    name: &str,
+    arguments: Value,
+    request: Arc<RequestContext>,
+) -> Result<Value, ToolError> {
     let (mut detached, context, requests) = Detached::new(app, generation, request, None);
-    let call = calls::call(generation, None, name, arguments, context);
+    let gate = Gate { hops: Hops::default(), consent };
+    let call = calls::call(generation, None, name, arguments, context, gate);
     detached.drive(requests, call).await
 }
 
@@ -80,7 +105,8 @@ pub async fn call_tool_for_mcp(
 ) -> Result<Value, ToolError> {
     let (mut detached, _, requests) = Detached::new(app, generation, request, None);
     detached.progress = Some(progress);
-    let call = calls::call(generation, None, name, arguments, detached.context());
+    let gate = Gate { hops: Hops::default(), consent: Consent::Missing };
+    let call = calls::call(generation, None, name, arguments, detached.context(), gate);
     detached.drive(requests, call).await
 }
 
@@ -165,7 +191,11 @@ impl Detached {
                         let _ = reply.send(Err(requests::too_many_calls()));
                         continue;
                     }
-                    let call = calls::call(&self.generation, None, &name, arguments, self.context());
+                    // There is no model that results could have misled.
+                    let gate = Gate { hops: Hops::default(), consent: Consent::Missing };
+                    let context = self.context();
+                    let call =
+                        calls::call(&self.generation, None, &name, arguments, context, gate);
                     nested.push(async move {
                         let _ = reply.send(call.await);
                     });
@@ -268,6 +298,9 @@ impl Detached {
             TurnRequest::CallTool { .. } => "call_tool",
             TurnRequest::ClientTool { .. } => "client_tool",
             TurnRequest::Ask { .. } => "ask",
+            TurnRequest::Input { tool, .. } => {
+                return Err(ToolError::Failed(only_the_agent_asks(&tool)));
+            }
         };
         Err(ToolError::Failed(format!(
             "`{member}` speaks to a chat, and none is open here: use it in a tool or hook of a turn"

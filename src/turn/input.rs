@@ -9,7 +9,7 @@ use crate::{
     },
     model::{InputContent, InputItem, Role},
     prompt::HistoryForm,
-    store::{MessageNote, Record},
+    store::{MessageNote, Record, ToolCallRecord},
     turn::pairs::{ClientCalls, push_calls, push_client_tool_call, same_response},
 };
 
@@ -176,7 +176,24 @@ impl Transcript {
     fn shown(&self, form: Form) -> &[Entry] {
         match form {
             Form::Items => &self.entries,
-            Form::CurrentTurn => &self.entries[self.begin_of_turn()..],
+            Form::CurrentTurn => self.of_turn(),
+        }
+    }
+
+    /// What came since the user's last message, that included.
+    pub fn of_turn(&self) -> &[Entry] {
+        &self.entries[self.begin_of_turn()..]
+    }
+
+    /// Puts a call in its place again, with what it came to.
+    pub fn keep_call(&mut self, call: ToolCallRecord) {
+        let place = self.entries.iter_mut().find_map(|entry| match entry {
+            Entry::Record(Record::ToolCall(it)) if it.id == call.id => Some(it),
+            _ => None,
+        });
+        match place {
+            Some(place) => *place = call,
+            None => self.entries.push(Entry::Record(Record::ToolCall(call))),
         }
     }
 

@@ -5,6 +5,7 @@
 //! and hooks want of it arrives as requests on a channel, served between the steps.
 
 mod agent;
+mod approvals;
 mod attachments;
 mod background;
 mod calls;
@@ -47,6 +48,7 @@ use crate::{
 };
 
 use self::{
+    approvals::Hops,
     end::{Failure, TurnEnd},
     hooks::MessageOutcome,
     input::{Entry, Transcript},
@@ -59,7 +61,8 @@ use self::{
 
 pub use self::{
     agent::{Scope, tools},
-    detached::{call_handler, call_sync_action, call_tool, call_tool_for_mcp},
+    approvals::{Decided, Decision, find_status},
+    detached::{call_approved_tool, call_handler, call_sync_action, call_tool, call_tool_for_mcp},
     result::cut,
 };
 
@@ -102,6 +105,8 @@ pub enum Cause {
     Action { plugin: Arc<dyn Plugin>, handler: HandlerId, argument: Value },
     /// The user's answers to questions: the item as it is stored.
     Answers(StructuredInputItem),
+    /// What the user decided on a call, as it is stored.
+    Decided(Box<Decided>),
     /// The agent goes on with what the thread holds.
     Continue,
 }
@@ -132,6 +137,7 @@ struct Turn {
     output: Output,
     workflows: Workflows,
     waiting: Waiting,
+    hops: Hops,
     widgets: OpenWidgets,
     vars: Map<String, Value>,
     usage: Usage,
@@ -201,6 +207,7 @@ async fn run(app: App, start: Start, client: mpsc::Sender<Vec<ThreadStreamEvent>
         generation,
         workflows: Workflows::default(),
         waiting: Waiting::default(),
+        hops: Hops::default(),
         widgets: OpenWidgets::default(),
         vars: Map::new(),
         usage: Usage::default(),
@@ -275,6 +282,7 @@ impl Turn {
                 self.tool_choice = self.forced_tool();
             }
             Cause::Message(message) => {
+                Box::pin(self.pass_waiting_calls()).await?;
                 Box::pin(self.load_transcript()).await?;
                 // One that is answered again passes the hooks again: what they made of it went with its answer.
                 if Box::pin(self.admit_message(&message)).await? == MessageOutcome::Rejected {
@@ -295,7 +303,22 @@ impl Turn {
                 Box::pin(self.load_transcript()).await?;
                 let replaced = ThreadItem::StructuredInput(item.clone());
                 self.sink.send_stored(ThreadStreamEvent::ItemReplaced { item: replaced }).await?;
-                Box::pin(self.run_answer_hooks(&item)).await?;
+                match Box::pin(self.act_on_answers(&item)).await? {
+                    Some(true) => (),
+                    Some(false) => return Ok(()),
+                    None => {
+                        Box::pin(self.run_answer_hooks(&item)).await?;
+                        // What the user has yet to decide on comes first.
+                        if self.has_waiting_calls().await? {
+                            return Ok(());
+                        }
+                    }
+                }
+            }
+            Cause::Decided(decided) => {
+                if !Box::pin(self.act_on_decision(*decided)).await? {
+                    return Ok(());
+                }
             }
             Cause::Continue => Box::pin(self.load_transcript()).await?,
         }
@@ -332,6 +355,7 @@ impl Turn {
         let records = self.sink.rows().load_history(&self.thread.id, visible).await?;
         self.transcript.entries = records.into_iter().map(Entry::Record).collect();
         self.vars = self.transcript.vars();
+        self.hops = self.hops_so_far();
         Ok(())
     }
 

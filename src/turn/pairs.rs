@@ -45,7 +45,7 @@ pub fn output(text: String, images: &[String]) -> Vec<InputContent> {
 /// The calls of tools that the page runs, as far as they are in a part of a thread.
 pub struct ClientCalls<'a> {
     completed: BTreeMap<&'a ItemId, &'a ClientToolCallItem>,
-    /// Those whose output is the output of a call of the model's.
+    /// Those whose output is the output of a call of the model's, and what such a call asked the user.
     pub owned: HashSet<&'a ItemId>,
 }
 
@@ -61,6 +61,8 @@ impl<'a> ClientCalls<'a> {
                 }
                 Entry::Record(Record::ToolCall(record)) => {
                     calls.owned.extend(&record.client);
+                    calls.owned.extend(record.approval.as_ref().map(|it| &it.card));
+                    calls.owned.extend(record.input.iter().flat_map(|it| &it.items));
                 }
                 Entry::Record(Record::Item(_) | Record::MessageNote(_)) | Entry::Raw(_) => (),
             }
@@ -68,8 +70,12 @@ impl<'a> ClientCalls<'a> {
         calls
     }
 
-    /// What the model is told that a call came to: nothing while the page has not answered it, which may be for ever.
+    /// What the model is told that a call came to: nothing while the page or the user has not answered it, which may be
+    /// for ever.
     fn output(&self, record: &ToolCallRecord) -> Option<Vec<InputContent>> {
+        if record.waits_for().is_some() {
+            return None;
+        }
         match &record.client {
             None => Some(output(record.output.clone(), &record.images)),
             Some(id) => self.completed.get(id).map(|call| output(client_output(call), &[])),

@@ -10,7 +10,8 @@ use crate::{
     turn::{
         Failure, Respond, Turn, TurnEnd,
         agent::{self, AgentRun},
-        calls, workflow,
+        calls::{self, Consent, Gate},
+        workflow,
     },
 };
 
@@ -45,8 +46,9 @@ impl Turn {
                     return Ok(());
                 }
                 let context = CallContext { origin, ..self.call_context() };
-                let call =
-                    calls::call(&self.generation, Some(&self.agent), &name, arguments, context);
+                let gate = Gate { hops: self.hops.clone(), consent: Consent::Missing };
+                let agent = Some(&self.agent);
+                let call = calls::call(&self.generation, agent, &name, arguments, context, gate);
                 self.nested.push(Box::pin(async move {
                     // A handler that was stopped waits for no answer.
                     let _ = reply.send(call.await);
@@ -64,6 +66,7 @@ impl Turn {
                     context: self.call_context(),
                     agent,
                     vars: self.vars.clone(),
+                    hops: self.hops.clone(),
                 };
                 self.nested.push(Box::pin(async move {
                     let _ = reply.send(agent::run(run, input, stop).await.map(Value::String));
@@ -94,6 +97,10 @@ impl Turn {
             }
             TurnRequest::Ask { questions } => {
                 let _ = reply.send(Err(self.ask_user(questions)));
+                return Ok(());
+            }
+            TurnRequest::Input { tool, questions, state } => {
+                let _ = reply.send(Err(self.ask_for_call(tool, questions, state, origin)));
                 return Ok(());
             }
             TurnRequest::Widget(request) => {
@@ -191,6 +198,7 @@ impl Turn {
             | TurnRequest::RunAgent { .. }
             | TurnRequest::ClientTool { .. }
             | TurnRequest::Ask { .. }
+            | TurnRequest::Input { .. }
             | TurnRequest::Error { .. } => Ok(Value::Null),
         }
     }

@@ -1,4 +1,6 @@
-//! What a turn ends with to wait for the user: questions, and the call of a tool that the page runs.
+//! What a turn ends with to wait for the user: questions, calls to approve, and the call of a tool that the page runs.
+
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
@@ -8,19 +10,31 @@ use crate::{
         StructuredInputItem, StructuredInputStatus, ThreadItem, ThreadStreamEvent, now,
     },
     tool::{CallOrigin, ToolError},
-    turn::{Turn, TurnEnd},
+    turn::{Turn, TurnEnd, approvals::Held},
 };
 
 /// Shown when all else is: a call that waits for its output is the last item of its thread.
 #[derive(Default)]
 pub struct Waiting {
     questions: Vec<StructuredInputItem>,
+    pub held: Vec<Held>,
+    /// What calls that run ask the user, by the id of the model's call.
+    pub asked: BTreeMap<String, Asked>,
+    /// The user has cards to decide on, of this turn or of those before it.
+    pub has_cards: bool,
     call: Option<ClientToolCallItem>,
+}
+
+/// What a call asks the user before it can go on.
+pub struct Asked {
+    pub tool: String,
+    pub item: StructuredInputItem,
+    pub state: Value,
 }
 
 impl Waiting {
     pub fn is_empty(&self) -> bool {
-        self.questions.is_empty() && self.call.is_none()
+        self.questions.is_empty() && self.held.is_empty() && self.call.is_none()
     }
 
     /// The client tool call whose output answers the model's call of this id.
@@ -31,7 +45,8 @@ impl Waiting {
     /// In the order in which they are shown.
     pub fn items(&self) -> impl Iterator<Item = ThreadItem> {
         let questions = self.questions.iter().cloned().map(ThreadItem::StructuredInput);
-        questions.chain(self.call.iter().cloned().map(ThreadItem::ClientToolCall))
+        let held = self.held.iter().map(|it| it.item.clone());
+        questions.chain(held).chain(self.call.iter().cloned().map(ThreadItem::ClientToolCall))
     }
 }
 
@@ -55,6 +70,11 @@ impl Turn {
                 )));
             }
         };
+        if self.waiting.has_cards {
+            return Ok(ToolError::Failed(format!(
+                "`{name}` was not called: the user is asked to approve another call first, call it again after that"
+            )));
+        }
         if let Some(call) = &self.waiting.call {
             return Ok(ToolError::Failed(format!(
                 "`{name}` was not called: the page runs one tool at a time, and `{}` is first",
@@ -79,23 +99,57 @@ impl Turn {
 
     /// Asks the user once the turn has ended.
     pub fn ask_user(&mut self, questions: Vec<StructuredInput>) -> ToolError {
-        self.waiting.questions.push(StructuredInputItem {
+        let item = self.questions(questions);
+        self.waiting.questions.push(item);
+        ToolError::Ended
+    }
+
+    /// Asks the user once the turn has ended, for a call that goes on with the answers.
+    pub fn ask_for_call(
+        &mut self,
+        tool: String,
+        questions: Vec<StructuredInput>,
+        state: Value,
+        origin: CallOrigin,
+    ) -> ToolError {
+        let CallOrigin::Model { call_id } = origin else {
+            return ToolError::Failed(only_the_agent_asks(&tool));
+        };
+        let item = self.questions(questions);
+        self.waiting.asked.insert(call_id.to_string(), Asked { tool, item, state });
+        ToolError::Ended
+    }
+
+    fn questions(&self, inputs: Vec<StructuredInput>) -> StructuredInputItem {
+        StructuredInputItem {
             id: ItemId::generate(ItemKind::Message),
             thread_id: self.thread.id.clone(),
             created_at: now(),
             status: StructuredInputStatus::Pending,
-            inputs: questions,
-        });
-        ToolError::Ended
+            inputs,
+        }
     }
 
     /// Shows what the turn ends with.
     pub async fn show_waiting(&mut self) -> Result<(), TurnEnd> {
-        let items: Vec<_> = self.waiting.items().collect();
-        self.waiting = Waiting::default();
-        for item in items {
+        let Waiting { questions, held, call, .. } = std::mem::take(&mut self.waiting);
+        for item in questions {
+            let item = ThreadItem::StructuredInput(item);
+            self.send_shown(ThreadStreamEvent::ItemDone { item }).await?;
+        }
+        self.show_held(held).await?;
+        if let Some(call) = call {
+            let item = ThreadItem::ClientToolCall(call);
             self.send_shown(ThreadStreamEvent::ItemDone { item }).await?;
         }
         Ok(())
     }
+}
+
+/// What the model is told of a tool that asks the user where that cannot be waited for.
+pub fn only_the_agent_asks(tool: &str) -> String {
+    format!(
+        "`{tool}` asks the user something, and only a call by the agent that they talk to can wait for their answer: \
+         leave it to that agent"
+    )
 }

@@ -11,7 +11,7 @@ use crate::{
     },
     store::{StoreError, UserStore},
     tool::{ToolError, WidgetRequest},
-    turn::{Turn, TurnEnd},
+    turn::{Turn, TurnEnd, approvals::is_card},
     widget,
 };
 
@@ -211,6 +211,9 @@ async fn changed(
     let ThreadItem::Widget(mut item) = load_item(rows, thread, item).await? else {
         return Err(failed(format!("the item `{item}` is no widget")));
     };
+    if is_card(&item.widget) {
+        return Err(failed("a card that asks the user for approval is not changed by plugins"));
+    }
     item.widget = widget;
     item.copy_text = copy_text.or(item.copy_text);
     Ok(ThreadItem::Widget(item))
@@ -219,6 +222,9 @@ async fn changed(
 fn check_removable(item: &ThreadItem) -> Result<(), Refused> {
     match item {
         ThreadItem::UserMessage(_) => Err(failed("a message of the user's is not removed")),
+        ThreadItem::Widget(item) if is_card(&item.widget) => {
+            Err(failed("a card that asks the user for approval is not removed by plugins"))
+        }
         ThreadItem::AssistantMessage(_)
         | ThreadItem::ClientToolCall(_)
         | ThreadItem::Widget(_)

@@ -143,6 +143,25 @@ impl Generation {
         })
     }
 
+    /// The same with other tools.
+    #[cfg(test)]
+    #[must_use]
+    pub fn with_tools(&self, tools: ToolSet) -> Self {
+        Self {
+            id: self.id.clone(),
+            created_at: self.created_at,
+            config: self.config.clone(),
+            models: self.models.clone(),
+            host: self.host.clone(),
+            prompts: self.prompts.clone(),
+            widgets: self.widgets.clone(),
+            plugins: self.plugins.clone(),
+            tools,
+            errors: self.errors.clone(),
+            parts: self.parts.clone(),
+        }
+    }
+
     /// Whether a component is still being compiled, so that the same files make another generation soon.
     pub fn is_compiling(&self) -> bool {
         self.errors.iter().any(is_compiling)

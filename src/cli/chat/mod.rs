@@ -1,3 +1,4 @@
+mod approvals;
 mod client;
 mod sse;
 
@@ -15,12 +16,15 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 
 use crate::{
-    chatkit::{StructuredInput, ThreadItem, ThreadItemUpdate, ThreadStreamEvent},
+    chatkit::{ItemId, StructuredInput, ThreadItem, ThreadItemUpdate, ThreadStreamEvent},
     cli::output::{Output, bold, dim, red},
     config::{AuthMode, Config, Environment},
 };
 
-use self::client::{Client, Events};
+use self::{
+    approvals::describe_card,
+    client::{Client, Events},
+};
 
 #[derive(Debug, Args)]
 pub struct Chat {
@@ -54,6 +58,8 @@ struct Session {
     listed: Vec<String>,
     /// The message that is being printed came in pieces.
     streamed: bool,
+    /// The cards that ask for approval and have no answer.
+    cards: Vec<ItemId>,
     lines: Lines<BufReader<Stdin>>,
 }
 
@@ -74,10 +80,17 @@ impl Chat {
             last_message: None,
             listed: Vec::new(),
             streamed: false,
+            cards: Vec::new(),
             lines: BufReader::new(tokio::io::stdin()).lines(),
         };
         match self.message {
-            Some(message) => session.say(&message).await,
+            Some(message) => {
+                let code = session.say(&message).await?;
+                if session.cards.is_empty() || session.output.json {
+                    return Ok(code);
+                }
+                session.decide().await
+            }
             None => session.run(&url).await,
         }
     }
@@ -93,6 +106,7 @@ impl Session {
         }
         if self.thread.is_some() {
             self.show_history().await?;
+            self.decide().await?;
         }
         loop {
             if std::io::stdin().is_terminal() {
@@ -114,6 +128,7 @@ impl Session {
                 "/open" => self.open(argument.trim()).await,
                 "/new" => {
                     self.thread = None;
+                    self.cards.clear();
                     self.output.line(dim("a new thread begins with your next message"));
                     Ok(())
                 }
@@ -129,6 +144,8 @@ impl Session {
             };
             if let Err(err) = done {
                 self.output.failed(&err);
+            } else if let Err(err) = self.decide().await {
+                self.output.failed(&err);
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -140,6 +157,8 @@ impl Session {
             "attachments": [],
             "inference_options": {},
         });
+        // Whoever writes on has decided.
+        self.cards.clear();
         let events = match &self.thread {
             Some(thread) => {
                 let params = json!({ "thread_id": thread, "input": input });
@@ -155,6 +174,7 @@ impl Session {
             bail!("there is no message of yours to answer again");
         };
         let params = json!({ "thread_id": thread, "item_id": item });
+        self.cards.clear();
         let events = self.client.stream("threads.retry_after_item", params).await?;
         self.show_stream(events).await?;
         Ok(())
@@ -226,7 +246,10 @@ impl Session {
                     }
                     *at_line_start = true;
                 }
-                other => self.note(&describe(&other), at_line_start),
+                other => {
+                    self.note_card(&other);
+                    self.note(&describe(&other), at_line_start);
+                }
             },
             ThreadStreamEvent::ProgressUpdate { text, .. } => self.note(&text, at_line_start),
             ThreadStreamEvent::Notice { message, .. } => self.note(&message, at_line_start),
@@ -302,11 +325,13 @@ impl Session {
         let Some(thread) = &self.thread else { bail!("nothing was said in this thread yet") };
         let params = json!({ "thread_id": thread, "limit": 40, "order": "desc" });
         let page = self.client.call("items.list", params).await?;
+        self.cards.clear();
         if page["has_more"] == true {
             self.output.line(dim("  …"));
         }
         for item in page["data"].as_array().into_iter().flatten().rev() {
             let Ok(item) = serde_json::from_value::<ThreadItem>(item.clone()) else { continue };
+            self.note_card(&item);
             match &item {
                 ThreadItem::UserMessage(message) => {
                     self.last_message = Some(message.id.to_string());
@@ -333,6 +358,7 @@ impl Session {
     async fn delete(&mut self) -> anyhow::Result<()> {
         let Some(thread) = self.thread.take() else { bail!("there is no thread to delete") };
         self.client.call("threads.delete", json!({ "thread_id": thread })).await?;
+        self.cards.clear();
         self.last_message = None;
         self.output.line(dim("deleted; a new thread begins with your next message"));
         Ok(())
@@ -369,9 +395,11 @@ fn describe(item: &ThreadItem) -> String {
             let questions: Vec<String> = item.inputs.iter().map(describe_question).collect();
             format!("[{}]", questions.join("; "))
         }
+        ThreadItem::Widget(item) => {
+            describe_card(&item.widget.0).unwrap_or_else(|| format!("[{kind}]"))
+        }
         ThreadItem::UserMessage(_)
         | ThreadItem::AssistantMessage(_)
-        | ThreadItem::Widget(_)
         | ThreadItem::GeneratedImage(_)
         | ThreadItem::Workflow(_)
         | ThreadItem::HiddenContextItem(_)

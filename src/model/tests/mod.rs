@@ -25,6 +25,7 @@ pub fn tool(name: &str) -> Arc<ToolSpec> {
         annotations: Map::new(),
         timeout: None,
         mcp: false,
+        server: None,
     })
 }
 

@@ -256,6 +256,7 @@ fn tool(loading: &mut Loading, place: Place, map: Map) -> Result<(), Fault> {
         annotations: read_annotations(&mut options)?,
         timeout: options.seconds("timeout")?,
         mcp: options.boolean("mcp")?.unwrap_or_default(),
+        server: None,
     };
     loading.registered.handlers.push(Handler {
         kind: HandlerKind::Tool { spec: Arc::new(spec), parameters },

@@ -141,6 +141,7 @@ impl Described {
             annotations: fields.map("annotations")?.unwrap_or_default(),
             timeout: fields.seconds("timeout")?,
             mcp: fields.boolean("mcp")?.unwrap_or_default(),
+            server: None,
         });
         let handler = self.add(Registered::Tool { spec: spec.clone(), parameters });
         self.registration.tools.push((spec, handler));

@@ -84,7 +84,11 @@ async fn a_database_of_the_first_version_is_brought_up_to_date() {
     store.of(&me).add_thread(&thread("thr"), &records("u1")).await.unwrap();
     store.close().await;
     let mut old = SqliteConnection::connect(&url).await.unwrap();
-    for query in ["drop table attachments", "delete from _sqlx_migrations where version > 1"] {
+    for query in [
+        "drop table attachments",
+        "drop index items_waiting",
+        "delete from _sqlx_migrations where version > 1",
+    ] {
         sqlx::query(query).execute(&mut old).await.unwrap();
     }
     old.close().await.unwrap();

@@ -4,7 +4,7 @@ use sqlx::Row;
 use super::*;
 use crate::{
     chatkit::Order,
-    store::{items, kv, recovery, threads},
+    store::{approvals, items, kv, recovery, threads},
 };
 
 /// How SQLite goes about it.
@@ -56,6 +56,12 @@ async fn lists_go_by_key_however_much_there_is() {
     SEARCH v USING COVERING INDEX items_visible (thread=?)
     CORRELATED SCALAR SUBQUERY 1
     SEARCH u USING INDEX items_by_thread (thread=?)
+    ");
+    assert_snapshot!(plan(&store, approvals::WAITING_CALLS).await, @r"
+    SEARCH t USING INDEX sqlite_autoindex_threads_1 (id=?)
+    CORRELATED SCALAR SUBQUERY 1
+    USE TEMP B-TREE FOR string_agg(ORDER BY)
+    SEARCH i USING INDEX items_waiting (thread=?)
     ");
     assert_snapshot!(plan(&store, items::LOAD_ITEM).await, @r"
     SEARCH i USING INDEX sqlite_autoindex_items_1 (id=?)

@@ -7,6 +7,8 @@ mod ownership;
 mod paging;
 mod recovery;
 
+use std::collections::BTreeSet;
+
 use serde_json::value::RawValue;
 use tokio_util::task::TaskTracker;
 
@@ -69,6 +71,10 @@ fn record(id: &str, thread: &str) -> Record {
             output: "noon".to_owned(),
             images: Vec::new(),
             client: None,
+            approval: None,
+            input: None,
+            stopped: false,
+            servers: BTreeSet::new(),
         }),
         _ => panic!("no kind of record begins like `{id}`"),
     }

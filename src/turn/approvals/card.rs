@@ -1,0 +1,212 @@
+//! What the user sees of a call that waits for them.
+
+use std::fmt::Write;
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    chatkit::Widget,
+    media::is_unseen,
+    store::ApprovalState,
+    tool::Tool,
+    turn::approvals::{APPROVE, DENY, Need},
+};
+
+/// Marks the root of these widgets, which plugins do not change.
+const KEY: &str = "kitfox.approval";
+
+/// Of a tool's name or title, and of who provides it, in characters.
+const NAME_LENGTH: usize = 80;
+/// Of one text among the arguments, in characters.
+const TEXT_LENGTH: usize = 1_000;
+/// Of all arguments, in characters.
+const LENGTH: usize = 6_000;
+
+/// Asks whether this call may run.
+pub fn ask(tool: &Tool, arguments: &Value, need: &Need) -> Widget {
+    let spec = &tool.spec;
+    let title = spec.annotations.get("title").and_then(Value::as_str).unwrap_or(&spec.name);
+    let provider = match &spec.server {
+        Some(server) => format!("MCP server {server}"),
+        None => tool.provider.origin().to_owned(),
+    };
+    let mut children = vec![
+        json!({ "type": "Text", "value": format!("Run “{}”?", name(title)), "weight": "semibold" }),
+        json!({ "type": "Caption", "value": format!("{} · {}", name(&spec.name), name(&provider)) }),
+    ];
+    let shown = Shown::of(arguments);
+    children.push(match &shown.text {
+        Some(text) => json!({ "type": "Markdown", "value": format!("```json\n{text}\n```") }),
+        None => json!({ "type": "Text", "value": "Without arguments.", "size": "sm" }),
+    });
+    if shown.left_out > 0 {
+        let note = format!(
+            "Not all is shown: {} characters of the arguments are left out.",
+            shown.left_out
+        );
+        children.push(json!({ "type": "Text", "value": note, "size": "sm", "color": "warning" }));
+    }
+    if let Need::Hop { from, to } = need {
+        let note = format!(
+            "What came from “{}” before may be sent on to “{}” with it.",
+            name(from),
+            name(to)
+        );
+        children.push(json!({ "type": "Text", "value": note, "size": "sm", "color": "warning" }));
+    }
+    let button = |label: &str, action: &str| {
+        let action = json!({ "type": action, "loadingBehavior": "container" });
+        json!({ "label": label, "action": action })
+    };
+    Widget(json!({
+        "type": "Card",
+        "key": KEY,
+        "status": { "text": "Waits for your approval", "icon": "circle-question" },
+        "children": children,
+        "confirm": button("Approve", APPROVE),
+        "cancel": button("Deny", DENY),
+    }))
+}
+
+/// The same when it is decided: what was shown stays, and there is nothing to choose.
+pub fn settle(mut card: Widget, state: ApprovalState) -> Widget {
+    let (text, icon) = match state {
+        ApprovalState::Pending => return card,
+        ApprovalState::Approved => ("Approved", "check-circle"),
+        ApprovalState::Denied => ("Denied", "empty-circle"),
+        ApprovalState::Passed => ("Not approved", "empty-circle"),
+        ApprovalState::Void => ("Not run: the tool has changed since", "info"),
+    };
+    if let Some(root) = card.0.as_object_mut() {
+        root.shift_remove("confirm");
+        root.shift_remove("cancel");
+        root.insert("status".to_owned(), json!({ "text": text, "icon": icon }));
+    }
+    card
+}
+
+/// Whether a widget is such a card.
+pub fn is_card(widget: &Widget) -> bool {
+    widget.0["key"] == KEY
+}
+
+/// What a card says of where it stands.
+pub fn status(card: &Widget) -> &str {
+    card.0["status"]["text"].as_str().unwrap_or_default()
+}
+
+/// Arguments as people are shown them.
+#[derive(Debug, PartialEq, Eq)]
+struct Shown {
+    /// None where there are none.
+    text: Option<String>,
+    /// In characters.
+    left_out: usize,
+}
+
+impl Shown {
+    fn of(arguments: &Value) -> Self {
+        if arguments.is_null() || arguments.as_object().is_some_and(Map::is_empty) {
+            return Self { text: None, left_out: 0 };
+        }
+        let mut left_out = 0;
+        let presented = present(arguments, &mut left_out);
+        let mut text = format!("{presented:#}");
+        if let Some((end, _)) = text.char_indices().nth(LENGTH) {
+            left_out += text[end..].chars().count();
+            text.truncate(end);
+            text.push('…');
+        }
+        let mut shown = String::with_capacity(text.len());
+        for char in text.chars() {
+            push_visible(&mut shown, char);
+        }
+        Self { text: Some(shown), left_out }
+    }
+}
+
+/// The arguments without what must not be shown, long texts cut.
+// The one place where what people are shown of arguments is made.
+fn present(value: &Value, left_out: &mut usize) -> Value {
+    match value {
+        Value::String(text) => Value::String(match text.char_indices().nth(TEXT_LENGTH) {
+            Some((end, _)) => {
+                *left_out += text[end..].chars().count();
+                format!("{}…", &text[..end])
+            }
+            None => text.clone(),
+        }),
+        Value::Array(list) => list.iter().map(|it| present(it, left_out)).collect(),
+        Value::Object(map) => {
+            map.iter().map(|(key, it)| (key.clone(), present(it, left_out))).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+    }
+}
+
+/// JSON keeps its meaning when what cannot be seen is written out.
+fn push_visible(text: &mut String, char: char) {
+    // Between the lines of JSON; in its texts they are escaped.
+    if char == '\n' || !is_unseen(char) {
+        text.push(char);
+        return;
+    }
+    for unit in char.encode_utf16(&mut [0; 2]) {
+        // A string takes whatever is written to it.
+        let _ = write!(text, "\\u{unit:04x}");
+    }
+}
+
+/// A name that somebody else chose, in one short line.
+fn name(text: &str) -> String {
+    let line: String = text.chars().filter(|it| !is_unseen(*it)).collect();
+    match line.char_indices().nth(NAME_LENGTH) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::*;
+
+    fn shown(arguments: &Value) -> String {
+        Shown::of(arguments).text.unwrap()
+    }
+
+    #[test]
+    fn arguments_are_shown_as_they_are() {
+        assert_snapshot!(shown(&json!({ "z": "a\n```\nb", "a": [1, null, "1"] })), @r#"
+        {
+          "z": "a\n```\nb",
+          "a": [
+            1,
+            null,
+            "1"
+          ]
+        }
+        "#);
+        assert_eq!(Shown::of(&json!({})), Shown { text: None, left_out: 0 });
+    }
+
+    #[test]
+    fn nothing_in_arguments_is_unseen_or_turns_the_rest_round() {
+        let text = shown(&json!({ "pa\u{202e}th": "a\u{200b}\u{7f}\u{e0041}\r\n\u{1b}[31mb" }));
+        let text = text.lines().nth(1).unwrap();
+        assert_snapshot!(text, @r#"  "pa\u202eth": "a\u200b\u007f\udb40\udc41\r\n\u001b[31mb""#);
+        let read: Value = serde_json::from_str(&format!("{{{text}}}")).unwrap();
+        assert_eq!(read["pa\u{202e}th"], json!("a\u{200b}\u{7f}\u{e0041}\r\n\u{1b}[31mb"));
+    }
+
+    #[test]
+    fn what_is_left_out_is_counted_and_one_long_text_hides_no_other_argument() {
+        let found = Shown::of(&json!({ "text": "x".repeat(5_000), "to": "eve" }));
+        assert_eq!(found.left_out, 4_000);
+        assert!(found.text.unwrap().contains(r#""to": "eve""#));
+        let many = Shown::of(&json!(vec!["é".repeat(100); 1_000]));
+        assert!(many.left_out > 90_000, "{}", many.left_out);
+        assert_eq!(many.text.unwrap().chars().count(), LENGTH + 1);
+    }
+}
