@@ -2,7 +2,7 @@
 //!
 //! Each module uses only those to its right, and a test compares every `crate::` path with this order:
 //!
-//! `cli → server → ops → turn → app → plugin → model → tool → store → prompt, widget → jinja → context →
+//! `cli → distribution, server → ops → turn → app → plugin → model → tool → store → prompt, widget → jinja → context →
 //! config → user, media, load_error → chatkit`
 
 pub mod app;
@@ -10,6 +10,7 @@ pub mod chatkit;
 pub mod cli;
 pub mod config;
 pub mod context;
+pub mod distribution;
 pub mod jinja;
 pub mod load_error;
 pub mod media;

@@ -9,7 +9,10 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use crate::load_error::LoadError;
+use crate::{
+    load_error::LoadError,
+    plugin::{ContentDigest, LOCK_FILE},
+};
 
 /// Of a script, a template or a configuration file.
 const TEXT_BYTES: u64 = 1024 * 1024;
@@ -27,7 +30,7 @@ const ALL_BYTES: u64 = 512 * 1024 * 1024;
 const MAX_DEPTH: usize = 16;
 
 /// The files in the project's root that matter.
-pub const ROOT_FILES: &[&str] = &["kitfox.toml", "approvals.toml"];
+pub const ROOT_FILES: &[&str] = &["kitfox.toml", "approvals.toml", LOCK_FILE];
 /// The folders of the project that matter, with all that is in them.
 pub const FOLDERS: &[&str] = &["prompts", "plugins"];
 
@@ -97,6 +100,53 @@ impl ProjectFiles {
     /// A file's text, or why it has none.
     pub fn text(&self, path: &str) -> Option<Result<Arc<str>, LoadError>> {
         Some(text(path, &self.files.get(path)?.content).map(Arc::from))
+    }
+
+    /// Puts a file in, or another content in its place, as if it had been read.
+    pub fn put(&mut self, path: &str, content: Arc<[u8]>) -> Result<(), LoadError> {
+        let (len, limit) = (content.len() as u64, limit(path));
+        if len > limit {
+            return Err(too_large(path, len, limit));
+        }
+        let hash = Sha256::digest(&content).into();
+        self.files.insert(path.to_owned(), File { content, hash, stamp: None });
+        Ok(())
+    }
+
+    /// Takes out a file, or a folder with all that is in it.
+    pub fn take_out(&mut self, path: &str) {
+        self.files.retain(|it, _| {
+            let below = it.strip_prefix(path);
+            below.is_none_or(|below| !below.is_empty() && !below.starts_with('/'))
+        });
+    }
+
+    /// The digest of a plugin's file, or of the folder of a pack; None where there is neither.
+    pub fn digest(&self, path: &str) -> Option<ContentDigest> {
+        if let Some(file) = self.files.get(path) {
+            return Some(ContentDigest(file.hash));
+        }
+        let mut below =
+            self.below(path).map(|(path, file)| (path, ContentDigest(file.hash))).peekable();
+        below.peek()?;
+        Some(ContentDigest::of_pack(below))
+    }
+
+    /// Reads a pack that is not in a project, by the paths below its folder, as it would be read there.
+    pub fn read_pack(folder: &Path, name: &str) -> io::Result<Self> {
+        let root = fs::canonicalize(folder)?;
+        let (previous, found) = (Self::default(), Self::default());
+        let mut reader = Reader {
+            root: root.clone(),
+            previous: &previous,
+            settled: None,
+            is_full: false,
+            found,
+            folders: 0,
+            bytes: 0,
+        };
+        reader.add_folder(&root, name, 0);
+        Ok(reader.found)
     }
 
     /// The files below `folder`, by their path below it.
@@ -210,8 +260,7 @@ impl Reader<'_> {
         }
         let limit = limit(name);
         if metadata.len() > limit {
-            let message = format!("the file has {} bytes, more than {limit}", metadata.len());
-            return self.refuse(name, &message, "make it smaller");
+            return self.keep_last_good(too_large(name, metadata.len(), limit));
         }
         if self.bytes + metadata.len() > ALL_BYTES {
             let message = format!("all files together have more than {ALL_BYTES} bytes");
@@ -296,6 +345,11 @@ fn is_loop(folder: &Path) -> bool {
         (Ok(folder), Some(Ok(parent))) => parent.starts_with(folder),
         _ => false,
     }
+}
+
+fn too_large(name: &str, len: u64, limit: u64) -> LoadError {
+    LoadError::new(name, format!("the file has {len} bytes, more than {limit}"))
+        .remedy("make it smaller")
 }
 
 fn unreadable(err: &io::Error) -> String {

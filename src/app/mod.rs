@@ -2,6 +2,7 @@
 
 mod files;
 mod generation;
+mod rehearsal;
 mod reload;
 mod running;
 mod sweep;

@@ -44,7 +44,7 @@ enum Command {
     Call(call::Call),
     /// Print a prompt as the model would get it.
     Render(render::Render),
-    /// List the plugins, or approve what one may do.
+    /// List plugins, get them from elsewhere, or approve what they may do.
     Plugins(plugins::Plugins),
     /// Make a new plugin or agent from a template.
     New(new::New),

@@ -36,13 +36,25 @@ impl Output {
         }
     }
 
+    /// Asks somebody at the terminal for a yes; where nobody is there, it is a no.
+    pub async fn confirm(self, question: &str) -> io::Result<bool> {
+        if self.json || !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+            return Ok(false);
+        }
+        self.part(&format!("{question} [y/N] "));
+        let mut answer = String::new();
+        let read = move || io::stdin().read_line(&mut answer).map(|_| answer);
+        let answer = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
+        Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    }
+
     /// Why the command failed.
     pub fn failed(self, err: &anyhow::Error) {
         if self.json {
             print(&mut io::stdout(), &json!({ "error": format!("{err:#}") }).to_string());
         } else {
             let error = if io::stderr().is_terminal() { "\x1b[31merror:\x1b[0m" } else { "error:" };
-            print(&mut io::stderr(), &format!("{error} {err:#}"));
+            print(&mut io::stderr(), &format!("{error} {}", plain_lines(&format!("{err:#}"))));
         }
     }
 
@@ -53,9 +65,10 @@ impl Output {
             for number in [err.line, err.column].into_iter().flatten() {
                 place = format!("{place}:{number}");
             }
-            self.line(format!("{} {}", red(&format!("{place}:")), err.message));
+            let message = plain_lines(&err.message);
+            self.line(format!("{} {message}", red(&format!("{}:", plain(&place)))));
             if let Some(remedy) = &err.remedy {
-                self.line(format!("    {remedy}"));
+                self.line(format!("    {}", plain_lines(remedy)));
             }
         }
     }
@@ -69,6 +82,20 @@ pub fn known<'a>(names: impl Iterator<Item = &'a str>) -> String {
         [name] => format!("there is {name}"),
         names => format!("there are {}", names.join(", ")),
     }
+}
+
+/// A text of whoever as one line: nothing in it moves the cursor, or turns what stands beside it around.
+pub fn plain(text: &str) -> String {
+    let is_odd = |it: char| {
+        it.is_control()
+            || matches!(it, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    text.chars().map(|it| if is_odd(it) { '\u{fffd}' } else { it }).collect()
+}
+
+/// The same for a text of several lines.
+fn plain_lines(text: &str) -> String {
+    text.lines().map(plain).collect::<Vec<_>>().join("\n")
 }
 
 /// As `color`, where the terminal shows it.
@@ -95,12 +122,17 @@ fn print(out: &mut impl Write, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::known;
+    use super::{known, plain};
 
     #[test]
     fn what_there_is_is_said_in_one_phrase() {
         assert_eq!(known([].into_iter()), "there is none");
         assert_eq!(known(["a"].into_iter()), "there is `a`");
         assert_eq!(known(["a", "b"].into_iter()), "there are `a`, `b`");
+    }
+
+    #[test]
+    fn a_text_of_whoever_stays_one_line() {
+        assert_eq!(plain("a\x1b[2J\r\nb\u{202e}c é"), "a\u{fffd}[2J\u{fffd}\u{fffd}b\u{fffd}c é");
     }
 }

@@ -4,10 +4,12 @@ mod approval;
 mod assets;
 mod ctx;
 mod declaration;
+mod digest;
 mod fields;
 mod host;
 mod http;
 mod joined;
+mod lock;
 mod manifest;
 mod parameters;
 mod permission;
@@ -36,9 +38,11 @@ use self::joined::Joined;
 pub use self::{
     approval::{APPROVALS_FILE, Approvals},
     assets::Assets,
-    declaration::Declaration,
+    declaration::{Declaration, check_name},
+    digest::ContentDigest,
     host::{Host, HttpBody, HttpRequest, HttpResponse, Scope},
     http::Redirects,
+    lock::{LOCK_FILE, Pin, PluginLock, is_changed},
     manifest::Manifest,
     parameters::Parameters,
     permission::{Need, Permissions},

@@ -8,6 +8,7 @@ mod calls;
 mod chatkit;
 mod client_tools;
 mod components;
+mod distribution;
 pub mod guest;
 mod harness;
 mod hooks;

@@ -1,4 +1,5 @@
 mod names;
+mod pinned;
 
 use std::{collections::BTreeMap, fmt::Write, path::Path, sync::Arc};
 
@@ -6,12 +7,13 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    app::files::{ProjectFiles, ROOT_FILES},
+    app::files::ProjectFiles,
     config::{Config, Environment},
     load_error::LoadError,
     model::Models,
     plugin::{
-        self, ActionKind, Approvals, HandlerId, HookEvent, Host, Manifest, Plugin, PluginFiles,
+        self, APPROVALS_FILE, ActionKind, Approvals, HandlerId, HookEvent, Host, Manifest, Plugin,
+        PluginFiles, PluginLock, is_changed,
     },
     prompt::Prompts,
     store::Store,
@@ -19,7 +21,10 @@ use crate::{
     widget::{WidgetTemplate, Widgets},
 };
 
-use self::names::{admit, is_conflict};
+use self::{
+    names::{admit, is_conflict},
+    pinned::{load_lock, missing, refuse_changed},
+};
 
 /// All that a reload replaces: one immutable, validated set, kept by every turn that began with it.
 pub struct Generation {
@@ -35,6 +40,8 @@ pub struct Generation {
     /// By name. Those that wait for the operator's approval are here too, and offer nothing.
     pub plugins: BTreeMap<String, Arc<dyn Plugin>>,
     pub tools: ToolSet,
+    /// What plugins from elsewhere are held to. None: it cannot be told, and so there are no plugins.
+    pub lock: Option<Arc<PluginLock>>,
     /// What is not in force, and why.
     pub errors: Vec<LoadError>,
     /// What each part was made of, by its path.
@@ -87,7 +94,12 @@ impl Generation {
         let config = host.config.clone();
         let prompts = load_prompts(files, previous, &mut parts, &mut errors);
         let widgets = load_widgets(files, previous, &mut parts);
-        let plugins = load_plugins(files, previous, &host, surroundings, &mut parts);
+        let lock = load_lock(files, previous, &mut parts);
+        let plugins = match &lock {
+            Some(lock) => load_plugins(files, previous, &host, lock, surroundings, &mut parts),
+            None => BTreeMap::new(),
+        };
+        errors.extend(lock.iter().flat_map(|lock| missing(files, lock)));
         let (plugins, tools) = admit(plugins, previous, &host, &mut parts);
         for part in parts.values() {
             errors.extend(part.errors.iter().cloned());
@@ -114,6 +126,7 @@ impl Generation {
             widgets,
             plugins,
             tools,
+            lock,
             errors,
             parts,
         })
@@ -173,6 +186,9 @@ impl Generation {
     }
 }
 
+/// What a host is made of.
+const HOST_FILES: &[&str] = &["kitfox.toml", APPROVALS_FILE];
+
 /// Configuration and approvals, and the host made of them; the previous one where nothing changed, so that
 /// connections and plugins stay.
 fn load_host(
@@ -183,7 +199,7 @@ fn load_host(
     errors: &mut Vec<LoadError>,
 ) -> Result<Arc<Host>, Vec<LoadError>> {
     let mut hasher = Sha256::new();
-    for name in ROOT_FILES {
+    for name in HOST_FILES {
         hasher.update([u8::from(files.files.contains_key(*name))]);
         if let Some(file) = files.files.get(*name) {
             hasher.update(file.hash);
@@ -226,7 +242,7 @@ fn build_host(
     surroundings: &Surroundings<'_>,
 ) -> Result<(Arc<Host>, Vec<LoadError>), Vec<LoadError>> {
     // What is left out must not count as absent: the defaults may allow what the file does not.
-    let is_left_out = |err: &&LoadError| ROOT_FILES.contains(&err.file.as_str());
+    let is_left_out = |err: &&LoadError| HOST_FILES.contains(&err.file.as_str());
     let mut left_out = files.errors.iter().filter(is_left_out);
     if let Some(err) = left_out.find(|err| !files.files.contains_key(&err.file)) {
         return Err(vec![err.clone()]);
@@ -339,6 +355,7 @@ fn load_plugins(
     files: &ProjectFiles,
     previous: Option<&Generation>,
     host: &Arc<Host>,
+    lock: &PluginLock,
     surroundings: &Surroundings<'_>,
     parts: &mut BTreeMap<String, Part>,
 ) -> BTreeMap<String, Arc<dyn Plugin>> {
@@ -348,13 +365,14 @@ fn load_plugins(
         let path = unit.path.clone();
         let before = previous.and_then(|it| it.parts.get(&path));
         let same_host = previous.is_some_and(|it| Arc::ptr_eq(&it.host, host));
-        // What was refused for a name in use is tried again: the name may be free now. So is what was being compiled.
-        let unchanged = before.filter(|part| {
-            same_host
-                && part.tried == hash
-                && part.errors.iter().all(|err| !is_conflict(err) && !is_compiling(err))
-        });
-        let part = if let Some(part) = unchanged {
+        // What was refused for a name in use is tried again: the name may be free now. So is what was being compiled,
+        // and what was not as plugins.lock had it.
+        let is_passing = |err| is_conflict(err) || is_compiling(err) || is_changed(err);
+        let unchanged = before
+            .filter(|part| same_host && part.tried == hash && !part.errors.iter().any(is_passing));
+        let part = if let Some(err) = refuse_changed(files, lock, &path) {
+            last_good(previous, &path, host).refused(hash, vec![err])
+        } else if let Some(part) = unchanged {
             part.clone()
         } else if surroundings
             .compiled
