@@ -12,6 +12,7 @@ use kitfox::{
     },
     config::Environment,
     context::RequestContext,
+    credential::{InPrompt, Seals},
     turn::{self, Scope},
     user::User,
 };
@@ -89,6 +90,7 @@ fn prompt(criterion: &mut Criterion) {
                 tools: &tools,
                 history: String::new(),
                 vars: &Map::new(),
+                credentials: Map::new(),
             };
             black_box(generation.prompts.render(agent, scope.to_value()).unwrap())
         });
@@ -151,5 +153,47 @@ fn reload(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, prompt, tool_call, events, reload);
+/// A turn with two handles, of which one is opened, and a result of 64 KiB that comes back.
+fn credentials(criterion: &mut Criterion) {
+    let runtime = Runtime::new().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let config = "[credentials.one]\nsource = \"static\"\nvalue = \"tok-one-SECRET-1111\"\n\
+                  [credentials.two]\nsource = \"static\"\nvalue = \"tok-two-SECRET-2222\"\n";
+    fs::write(folder.path().join("kitfox.toml"), config).unwrap();
+    let app = runtime.block_on(start(folder.path()));
+    let credentials = app.generation().host.credentials.clone();
+    let context = RequestContext::of_user(User::new("header", "", "ada"), &Map::new());
+    let names = ["one", "two"].map(|it| (it.to_owned(), InPrompt::Handle)).into();
+    let seals = Seals::default();
+    runtime.block_on(async {
+        seals.seal(&names, &credentials, &context).await;
+        for name in ["one", "two"] {
+            seals.remember(name, &credentials.fetch(name, &context).await.unwrap());
+        }
+    });
+    let prompt = seals.prompt(&credentials);
+    let handle = prompt["one"].as_str().unwrap();
+    let line = "{\"title\": \"A note\\nof two lines\", \"url\": \"https://a.test/?q=50%25%20off\", \"data\": \"aGVsbG8gd29ybGQ=\"},\n";
+    let mut result = line.repeat(64 * 1024 / line.len());
+    let called = json!({ "text": "hi", "access_token": handle }).to_string();
+    let stored = seals.unseal_names(&called).into_owned();
+    criterion.bench_function("scrub a result of 64 KiB", |bencher| {
+        let scrubber = seals.scrubber();
+        bencher.iter(|| scrubber.scrub(black_box(&result)).len());
+    });
+    result.push_str("tok-one-SECRET-1111");
+    criterion.bench_function(
+        "open, store, show and scrub a call with 64 KiB of result",
+        |bencher| {
+            bencher.iter(|| {
+                assert!(seals.is_live("one", black_box(handle)));
+                let stored_now = seals.unseal_names(black_box(&called)).len();
+                let shown = seals.reseal(black_box(&stored)).len();
+                stored_now + shown + seals.scrubber().scrub(black_box(&result)).len()
+            });
+        },
+    );
+}
+
+criterion_group!(benches, prompt, tool_call, events, reload, credentials);
 criterion_main!(benches);

@@ -1,7 +1,8 @@
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -27,6 +28,25 @@ pub struct RequestContext {
     /// All that the client sent as metadata, merged, the later winning.
     pub metadata: Map<String, Value>,
     pub request: RequestScope,
+    #[serde(skip)]
+    pub secrets: RequestSecrets,
+}
+
+/// What a request brings for credentials alone: neither prompts nor plugins see it, and it is never shown.
+#[derive(Clone, Default)]
+pub struct RequestSecrets {
+    /// The headers that some credential names, by lower-case name.
+    pub headers: BTreeMap<String, SecretString>,
+    /// What the login gave, by field: tokens, and the claims that some credential names.
+    pub login: BTreeMap<String, SecretString>,
+}
+
+/// Which headers and which fields of the login are credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SecretNames {
+    /// Lower case.
+    pub headers: Vec<String>,
+    pub fields: Vec<String>,
 }
 
 /// The page that the user looks at. The named fields always exist; whatever else the host page sent
@@ -54,6 +74,10 @@ pub struct ContextSources<'a> {
     pub header: &'a dyn Fn(&str) -> Option<&'a str>,
     /// `[server] visible_headers`
     pub visible_headers: &'a [String],
+    /// What is for credentials alone, whatever `visible_headers` says.
+    pub secret_names: &'a SecretNames,
+    /// What the login gave that is no claim, such as its `access_token`.
+    pub login_secrets: BTreeMap<String, SecretString>,
     /// What the body brings, the later winning: `metadata`, `params.metadata`, `params.input.metadata`.
     pub metadata: &'a [&'a Map<String, Value>],
 }
@@ -81,18 +105,27 @@ impl RequestContext {
             merge(&mut metadata, Some(level));
         }
 
+        let header_secrets = take_headers(&sources);
         let visible =
             |name: &String| (name.to_lowercase(), header(&name.to_lowercase()).map(str::to_owned));
+        let is_visible =
+            |name: &&String| !sources.secret_names.headers.contains(&name.to_lowercase());
+        let mut user = sources.user.map(|it| it.with_info(&user_info));
+        let secrets = RequestSecrets {
+            headers: header_secrets,
+            login: take_fields(sources.login_secrets, user.as_mut(), &sources.secret_names.fields),
+        };
         Self {
-            user: sources.user.map(|it| it.with_info(&user_info)),
+            user,
             page: Page::new(page),
             selected_text: selected_text.filter(|it| !it.trim().is_empty()),
             metadata,
             request: RequestScope {
                 locale: header("accept-language").and_then(locale).map(str::to_owned),
-                headers: sources.visible_headers.iter().map(visible).collect(),
+                headers: sources.visible_headers.iter().filter(is_visible).map(visible).collect(),
                 session_id: sources.session_id,
             },
+            secrets,
         }
     }
 
@@ -103,6 +136,8 @@ impl RequestContext {
             session_id: None,
             header: &|_| None,
             visible_headers: &[],
+            secret_names: &SecretNames::default(),
+            login_secrets: BTreeMap::new(),
             metadata: &[metadata],
         })
     }
@@ -166,6 +201,51 @@ impl Page {
 impl Default for Page {
     fn default() -> Self {
         Self::new(Map::new())
+    }
+}
+
+fn take_headers(sources: &ContextSources<'_>) -> BTreeMap<String, SecretString> {
+    let take = |name: &String| {
+        // Whole, or what is left of it would be another secret.
+        let value = (sources.header)(name).map(str::trim).filter(|it| !it.is_empty())?;
+        Some((name.clone(), SecretString::from(value)))
+    };
+    sources.secret_names.headers.iter().filter_map(take).collect()
+}
+
+/// Claims that are credentials are no claims any more.
+fn take_fields(
+    mut login: BTreeMap<String, SecretString>,
+    user: Option<&mut User>,
+    fields: &[String],
+) -> BTreeMap<String, SecretString> {
+    let Some(user) = user else { return login };
+    for field in fields {
+        if let Some(Value::String(claim)) = user.claims.shift_remove(field) {
+            login.entry(field.clone()).or_insert_with(|| SecretString::from(claim));
+        }
+    }
+    login
+}
+
+/// Only what they are called is shown.
+impl fmt::Debug for RequestSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (headers, login) = (self.headers.keys(), self.login.keys());
+        f.debug_struct("RequestSecrets").field("headers", &headers).field("login", &login).finish()
+    }
+}
+
+impl PartialEq for RequestSecrets {
+    fn eq(&self, other: &Self) -> bool {
+        let is_same = |one: &BTreeMap<String, SecretString>, two: &BTreeMap<_, SecretString>| {
+            one.keys().eq(two.keys())
+                && one
+                    .values()
+                    .zip(two.values())
+                    .all(|(a, b)| a.expose_secret() == b.expose_secret())
+        };
+        is_same(&self.headers, &other.headers) && is_same(&self.login, &other.login)
     }
 }
 
@@ -243,8 +323,30 @@ mod tests {
             session_id: Some("hash".to_owned()),
             header: &|name| headers.iter().find(|(it, _)| *it == name).map(|(_, value)| *value),
             visible_headers: &["Article-Id".to_owned(), "x-none".to_owned()],
+            secret_names: &SecretNames {
+                headers: vec!["x-token".to_owned()],
+                fields: vec!["access_token".to_owned()],
+            },
+            login_secrets: BTreeMap::new(),
             metadata: &levels,
         })
+    }
+
+    #[test]
+    fn what_is_for_credentials_is_seen_by_nobody_else() {
+        let mut user = User::new("jwt", "https://issuer", "u1");
+        user.claims.insert("access_token".to_owned(), json!("tok-claim-1"));
+        let context = gather_as(Some(user), &[("x-token", "tok-header-1")], &[]);
+        assert_eq!(context.secrets.headers["x-token"].expose_secret(), "tok-header-1");
+        assert_eq!(context.secrets.login["access_token"].expose_secret(), "tok-claim-1");
+        let seen = [
+            json!(context).to_string(),
+            json!(context.scope(Timestamp::UNIX_EPOCH)).to_string(),
+            format!("{context:?}"),
+        ];
+        for seen in seen {
+            assert!(!seen.contains("tok-"), "{seen}");
+        }
     }
 
     #[test]

@@ -2,19 +2,23 @@
 //!
 //! Each module uses only those to its right, and a test compares every `crate::` path with this order:
 //!
-//! `cli → distribution, server → ops → turn → app → plugin → model → tool → store → prompt, widget → jinja → context →
-//! config → user, media, load_error → chatkit`
+//! `cli → distribution, server → ops → turn → app → plugin, mcp → model → tool → credential → oauth → vault → store → prompt, widget →
+//! jinja → context → config → net → user, media, load_error → chatkit`
 
 pub mod app;
 pub mod chatkit;
 pub mod cli;
 pub mod config;
 pub mod context;
+pub mod credential;
 pub mod distribution;
 pub mod jinja;
 pub mod load_error;
+pub mod mcp;
 pub mod media;
 pub mod model;
+pub mod net;
+pub mod oauth;
 pub mod ops;
 pub mod plugin;
 pub mod prompt;
@@ -23,6 +27,7 @@ pub mod store;
 pub mod tool;
 pub mod turn;
 pub mod user;
+pub mod vault;
 pub mod widget;
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::{
         StructuredInputItem, ThreadMetadata, ThreadStatus, UrlSource, UserMessageItem, Widget,
     },
     context::RequestContext,
+    credential::{Connect, CredentialError, PassRules, Seals},
     widget::Widgets,
 };
 
@@ -120,6 +121,11 @@ pub trait ToolProvider: Send + Sync {
 
     /// Shown to the operator, e.g. `plugins/weather.rhai`.
     fn origin(&self) -> &str;
+
+    /// How it is passed credentials; None where it is passed none.
+    fn rules(&self) -> Option<&PassRules> {
+        None
+    }
 }
 
 /// What the user answered to what a call asked.
@@ -159,6 +165,12 @@ pub enum ToolError {
     Cancelled,
 }
 
+impl From<CredentialError> for ToolError {
+    fn from(err: CredentialError) -> Self {
+        Self::Failed(err.to_string())
+    }
+}
+
 /// Where a handler (a tool, hook, action or route) is called from, and how it talks to whoever runs it.
 #[derive(Clone)]
 pub struct CallContext {
@@ -174,6 +186,8 @@ pub struct CallContext {
     pub widgets: Arc<Widgets>,
     /// Who serves [`TurnRequest`]s: the turn, or where there is none, somebody who refuses what needs one.
     pub turn: mpsc::Sender<TurnCall>,
+    /// The turn's credentials: what stands for them in prompts and arguments, and which were used.
+    pub seals: Arc<Seals>,
     pub cancelled: CancellationToken,
 }
 
@@ -192,6 +206,14 @@ pub enum CallOrigin {
 }
 
 impl CallContext {
+    /// Has the user give what the call needs, and says how it ends meanwhile.
+    pub async fn connect(&self, connect: Connect) -> ToolError {
+        match self.ask(TurnRequest::Connect(connect)).await {
+            Ok(_) => ToolError::Ended,
+            Err(err) => err,
+        }
+    }
+
     /// Asks the turn and waits for its answer.
     pub async fn ask(&self, request: TurnRequest) -> Result<Value, ToolError> {
         let (reply, answer) = oneshot::channel();
@@ -303,6 +325,9 @@ pub enum TurnRequest {
     Ask {
         questions: Vec<StructuredInput>,
     },
+    /// Shows the user where they give what a call needs, and ends the turn: answers with [`ToolError::Ended`]. The call
+    /// waits for them.
+    Connect(Connect),
     /// Asks the user what a call of the model's needs before it can go on, and ends the turn: answers with
     /// [`ToolError::Ended`]. With the answers its provider goes on: see [`ToolProvider::resume`].
     Input {

@@ -19,11 +19,14 @@ use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::{Config, Environment, StoreConfig},
+    config::{Config, Environment},
     load_error::LoadError,
+    mcp,
     model::Models,
+    oauth,
     store::{Blobs, Store},
     user::UserKey,
+    vault::{self, Keys, Vault},
 };
 
 pub use self::{
@@ -47,6 +50,10 @@ pub struct Inner {
     /// Cancelled when the process is asked to stop: no new turns.
     pub stopping: CancellationToken,
     pub running: RunningTurns,
+    /// Where connections to MCP servers live.
+    pub mcp: mcp::Hub,
+    /// What users entrusted to us, and their logins elsewhere.
+    pub logins: Arc<oauth::Shared>,
     /// For what changes a thread while a turn may run in it.
     pub sync_actions: Turnstile,
     /// What the inspector shows. Nothing is kept for those who do not listen.
@@ -115,14 +122,23 @@ impl App {
         let tasks = TaskTracker::new();
         // The store's place is in the configuration, and the generation needs a store: the
         // configuration is read first for its sake.
-        let config = store_config(&project, &environment).await?;
-        let blobs = Blobs::open(&config.attachments, &project);
+        let config = first_config(&project, &environment).await?;
+        let blobs = Blobs::open(&config.store.attachments, &project);
         if let Some(problem) = blobs.problem() {
             tracing::error!("attachments are not available: {problem}");
         }
-        let store = Store::open(store.as_ref().unwrap_or(&config.url), &tasks).await;
+        let store = Store::open(store.as_ref().unwrap_or(&config.store.url), &tasks).await;
         let store = store.with_blobs(blobs);
+        let keys = Keys::new(
+            environment.get(vault::VARIABLE),
+            project.join(&config.store.keys),
+            config.is_local(),
+        );
+        let logins = oauth::Shared::new(Vault::new(store.clone(), keys), tasks.clone());
+        let mcp = mcp::Hub::new(project.clone(), store.clone());
         let first = {
+            let mcp = mcp.clone();
+            let logins = logins.clone();
             let (project, environment) = (project.clone(), environment.clone());
             let (store, models) = (store.clone(), models.clone());
             tokio::task::spawn_blocking(move || {
@@ -132,6 +148,8 @@ impl App {
                     project: &project,
                     environment: &environment,
                     store: &store,
+                    mcp: &mcp,
+                    logins: &logins,
                     models,
                     compiled: None,
                 };
@@ -152,6 +170,8 @@ impl App {
             tasks,
             stopping: CancellationToken::new(),
             running: RunningTurns::default(),
+            mcp,
+            logins,
             sync_actions: Turnstile::default(),
             inspector: broadcast::Sender::new(INSPECTIONS),
             models,
@@ -162,6 +182,7 @@ impl App {
             changes: watch::Sender::new(0),
         }));
         if watch {
+            app.generation().mcp.start();
             app.tasks.spawn(reload::watch(app.clone()));
             app.tasks.spawn(sweep::sweep_hourly(app.clone()));
         }
@@ -176,6 +197,12 @@ impl App {
     /// Says when there is another generation (or other errors).
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    /// Closes what is open, at the end of the process.
+    pub async fn close(&self) {
+        self.mcp.close().await;
+        self.store.close().await;
     }
 
     /// Looks at the project's files now, and puts in force what changed.
@@ -194,15 +221,19 @@ impl App {
     }
 
     fn replace_generation(&self, generation: Arc<Generation>) {
+        if self.is_watching {
+            generation.mcp.start();
+        }
         self.generation.store(generation);
         self.changes.send_modify(|count| *count += 1);
     }
 }
 
-async fn store_config(
+/// The configuration as it is at start, with the store's path from the project's folder.
+pub async fn first_config(
     project: &Path,
     environment: &Environment,
-) -> Result<StoreConfig, Vec<LoadError>> {
+) -> Result<Config, Vec<LoadError>> {
     let file = project.join("kitfox.toml");
     let text = match tokio::fs::read_to_string(&file).await {
         Ok(text) => Some(text),
@@ -212,13 +243,13 @@ async fn store_config(
             return Err(vec![LoadError::new("kitfox.toml", message)]);
         }
     };
-    let mut config = Config::parse(text.as_deref(), environment, project)?.store;
+    let mut config = Config::parse(text.as_deref(), environment, project)?;
     // A path that is not absolute is meant from the project's folder, wherever we were started.
-    if let Some(path) = config.url.strip_prefix("sqlite://")
+    if let Some(path) = config.store.url.strip_prefix("sqlite://")
         && !path.is_empty()
         && Path::new(path).is_relative()
     {
-        config.url = format!("sqlite://{}", project.join(path).display());
+        config.store.url = format!("sqlite://{}", project.join(path).display());
     }
     Ok(config)
 }

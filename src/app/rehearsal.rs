@@ -18,6 +18,8 @@ impl App {
             project: &self.project,
             environment: &self.environment,
             store: &self.store,
+            mcp: &self.mcp,
+            logins: &self.logins,
             models: self.models.clone(),
             compiled: None,
         };

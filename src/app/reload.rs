@@ -79,6 +79,8 @@ pub fn reload_now(app: &App) {
         project: &app.project,
         environment: &app.environment,
         store: &app.store,
+        mcp: &app.mcp,
+        logins: &app.logins,
         models: app.models.clone(),
         compiled: app
             .is_watching

@@ -16,6 +16,9 @@ pub async fn sweep_hourly(app: App) {
         if let Err(err) = app.store.sweep_attachments(time).await {
             warn!("attachments that nobody uses stay for now: {err}");
         }
+        if let Err(err) = app.store.sweep_logins().await {
+            warn!("logins that nobody came back from stay for now: {err}");
+        }
         tokio::select! {
             () = app.stopping.cancelled() => (),
             () = tokio::time::sleep(INTERVAL) => (),

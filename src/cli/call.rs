@@ -9,6 +9,7 @@ use crate::{
     cli::output::{Output, known},
     config::Environment,
     context::RequestContext,
+    mcp::Caller,
     turn,
     user::User,
 };
@@ -53,24 +54,31 @@ impl Call {
                 return Ok(ExitCode::FAILURE);
             }
         };
-        let generation = app.generation();
+        let context =
+            Arc::new(RequestContext::of_user(User::new("header", "", &self.user), &Map::new()));
+        let mut generation = app.generation();
+        if !generation.tools.0.contains_key(&self.tool) {
+            let caller = Caller { request: &context, thread: None };
+            generation.mcp.list_all(caller).await;
+            generation = generation.offered_to(caller).await;
+        }
         let Some(tool) = generation.tools.0.get(&self.tool) else {
             let known = known(generation.tools.0.keys().map(String::as_str));
             output.problems(&generation.errors);
+            app.close().await;
             bail!("there is no tool `{}`: {known}", self.tool);
         };
         if tool.spec.needs_approval() && !self.yes {
+            app.close().await;
             bail!("`{}` needs approval: give it with `--yes`", self.tool);
         }
-        let context =
-            Arc::new(RequestContext::of_user(User::new("header", "", &self.user), &Map::new()));
         let name = &self.tool;
         let result = if self.yes {
             turn::call_approved_tool(&app, &generation, name, arguments, context).await
         } else {
             turn::call_tool(&app, &generation, name, arguments, context).await
         };
-        app.store.close().await;
+        app.close().await;
         match result {
             Ok(value) => {
                 match &value {

@@ -27,6 +27,7 @@ pub async fn run(
     let agents: Vec<_> = generation.prompts.agents().map(|it| &it.id).collect();
     let tools: Vec<_> = generation.tools.0.keys().collect();
     let plugins: Vec<_> = generation.plugins.keys().collect();
+    let servers: Vec<_> = generation.mcp.0.keys().collect();
     let mut errors = generation.errors.clone();
     if let Some(problem) = app.store.blobs().problem() {
         errors.push(LoadError::new("kitfox.toml", problem));
@@ -35,12 +36,17 @@ pub async fn run(
     output.problems(&errors);
     let widgets: Vec<_> = generation.widgets.0.keys().collect();
     output.line(format!(
-        "generation {}: {} agents, {} plugins, {} tools, {} widgets{}",
+        "generation {}: {} agents, {} plugins, {} tools, {} widgets{}{}",
         generation.id,
         agents.len(),
         plugins.len(),
         tools.len(),
         widgets.len(),
+        match servers.len() {
+            0 => String::new(),
+            1 => ", 1 MCP server".to_owned(),
+            count => format!(", {count} MCP servers"),
+        },
         match errors.len() {
             0 => ", no errors".to_owned(),
             1 => ", 1 error".to_owned(),
@@ -49,7 +55,7 @@ pub async fn run(
     ));
     output.value(&json!({
         "ok": ok, "generation": *generation.id, "agents": agents, "plugins": plugins, "tools": tools,
-        "widgets": widgets, "errors": errors,
+        "mcp": servers, "widgets": widgets, "errors": errors,
     }));
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -58,4 +64,12 @@ pub async fn run(
 pub async fn load(project: PathBuf, environment: Environment) -> Result<App, Vec<LoadError>> {
     let store = Some("sqlite::memory:".to_owned());
     App::start(Options { project, environment, models: None, store, watch: false }).await
+}
+
+/// The project with its own store.
+pub async fn load_with_store(
+    project: PathBuf,
+    environment: Environment,
+) -> Result<App, Vec<LoadError>> {
+    App::start(Options { project, environment, models: None, store: None, watch: false }).await
 }

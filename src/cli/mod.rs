@@ -3,7 +3,11 @@
 mod call;
 mod chat;
 mod check;
+mod doctor;
+mod keys;
 mod language;
+mod login;
+mod mcp;
 mod new;
 mod output;
 mod plugins;
@@ -46,6 +50,12 @@ enum Command {
     Render(render::Render),
     /// List plugins, get them from elsewhere, or approve what they may do.
     Plugins(plugins::Plugins),
+    /// List the MCP servers, look at one, call its tools.
+    Mcp(mcp::Mcp),
+    /// Look for what is wrong with the set-up.
+    Doctor(doctor::Doctor),
+    /// Make, list or rotate the keys of what users entrust to the server.
+    Keys(keys::Keys),
     /// Make a new plugin or agent from a template.
     New(new::New),
 }
@@ -55,7 +65,8 @@ impl Arguments {
     /// what goes wrong.
     pub fn default_log(&self) -> &'static str {
         match self.command {
-            None | Some(Command::Serve(_)) => "info",
+            // What the library for MCP logs of messages is the users'.
+            None | Some(Command::Serve(_)) => "info,rmcp=error",
             Some(_) => "error",
         }
     }
@@ -73,6 +84,9 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Call(call) => call.run(project, environment, output).await,
         Command::Render(render) => render.run(project, environment, output).await,
         Command::Plugins(plugins) => plugins.run(project, environment, output).await,
+        Command::Mcp(mcp) => mcp.run(project, environment, output).await,
+        Command::Doctor(doctor) => doctor.run(project, environment, output).await,
+        Command::Keys(keys) => keys.run(project, environment, output).await,
         Command::New(new) => new.run(project, output).await,
     };
     match result {

@@ -53,6 +53,11 @@ impl Render {
         };
         let context = RequestContext::of_user(User::new("header", "", &self.user), &metadata);
         let tools = turn::tools(&generation, agent);
+        let mut credentials = generation.host.credentials.absent();
+        for name in generation.in_prompt().into_keys() {
+            let shown = format!("[credential {name}]");
+            credentials.insert(name, Value::String(shown));
+        }
         let scope = Scope {
             generation: &generation,
             request: &context,
@@ -60,6 +65,7 @@ impl Render {
             tools: &tools,
             history: String::new(),
             vars: &Map::new(),
+            credentials,
         };
         match generation.prompts.render(agent, scope.to_value()) {
             Ok(text) => {

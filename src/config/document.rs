@@ -343,7 +343,8 @@ impl<'a> Table<'a> {
         Self { reader, path: path.to_owned(), place: Place::Unknown, entries: Vec::new() }
     }
 
-    fn check_keys(&self, known: &[&str]) {
+    /// Tells the keys that are none of these.
+    pub fn check_keys(&self, known: &[&str]) {
         for (key, _) in &self.entries {
             if !known.contains(&key.name.as_str()) {
                 self.reader.refuse(

@@ -84,6 +84,8 @@ pub struct StoreConfig {
     pub url: String,
     /// `file://attachments`, relative to the project; `s3://…`, `gs://…`, `az://…`.
     pub attachments: String,
+    /// The file of the vault's keys, relative to the project; default `kitfox.keys`.
+    pub keys: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -323,6 +325,21 @@ pub enum CredentialSource {
     Store { label: Option<String> },
     /// One for all.
     Static { value: SecretString },
+    /// The user logs in at an authorization server.
+    OAuth(OAuthConfig),
+}
+
+/// `[credentials.NAME]` with `source = "oauth"`
+#[derive(Debug, Clone)]
+pub struct OAuthConfig {
+    pub label: Option<String>,
+    pub issuer: Url,
+    /// What its tokens are for, where the authorization server wants to know (RFC 8707).
+    pub resource: Option<String>,
+    pub scopes: Vec<String>,
+    /// None: this server makes itself known.
+    pub client_id: Option<String>,
+    pub client_secret: Option<SecretString>,
 }
 
 #[derive(Debug, Clone)]
@@ -385,6 +402,9 @@ impl Config {
         }
         if self.store.attachments != other.store.attachments {
             keys.push("store.attachments");
+        }
+        if self.store.keys != other.store.keys {
+            keys.push("store.keys");
         }
         keys
     }

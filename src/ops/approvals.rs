@@ -1,5 +1,6 @@
 use crate::{
     chatkit::{ItemId, ThreadId},
+    mcp,
     ops::{Answer, Caller, OpError, threads::check_open},
     turn::{Cause, Decided, Decision, find_status},
 };
@@ -38,7 +39,10 @@ impl Caller<'_> {
         };
         // All that may fail comes before the decision is kept.
         let (agent, message) = self.last_choice(&thread_id).await?;
-        let decided = Decided::new(&self.generation, call, card, decision);
+        // With the tools that MCP servers offer this user, as the call was made.
+        let caller = mcp::Caller { request: &self.context, thread: Some(&thread_id) };
+        let generation = self.generation.offered_to(caller).await;
+        let decided = Decided::new(&generation, call, card, decision);
         if !self.rows().settle_calls(&thread_id, &[decided.to_settled()]).await? {
             return Err(decided_already("another one was first"));
         }

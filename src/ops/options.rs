@@ -22,6 +22,7 @@ pub fn options(app: &App, context: &RequestContext) -> Result<Value, OpError> {
         thread: None,
         tools: &tools,
         history: String::new(),
+        credentials: generation.host.credentials.absent(),
         vars: &Map::new(),
     };
     let start = generation.prompts.render_start(agent, scope.to_value()).unwrap_or_else(|err| {

@@ -44,6 +44,12 @@ pub async fn tools(State(server): State<Server>, headers: HeaderMap) -> Result<R
     Ok(fresh(show_tools(&server.app.generation())))
 }
 
+/// `GET /api/mcp`
+pub async fn mcp(State(server): State<Server>, headers: HeaderMap) -> Result<Response, ApiError> {
+    admit(&server, &headers).await?;
+    Ok(fresh(json!(server.app.generation().mcp.statuses())))
+}
+
 /// `GET /api/events`: each generation that comes into force, and the tool calls in the caller's threads.
 pub async fn events(
     State(server): State<Server>,
@@ -98,6 +104,7 @@ enum Watched {
 /// Tells `sender` what happens until the watcher leaves or the server stops.
 async fn watch(app: App, user: Option<User>, sender: mpsc::Sender<Watched>) {
     let mut changes = app.changes();
+    let mut servers = app.mcp.changes();
     let mut inspections = app.inspector.subscribe();
     let mut next = Watched::Generation(show_generation(&app.generation()));
     loop {
@@ -112,6 +119,9 @@ async fn watch(app: App, user: Option<User>, sender: mpsc::Sender<Watched>) {
                     Ok(()) => break Watched::Generation(show_generation(&app.generation())),
                     Err(_) => return,
                 },
+                Ok(()) = servers.changed() => {
+                    break Watched::Generation(show_generation(&app.generation()));
+                }
                 inspection = inspections.recv() => match inspection {
                     Ok(it) if user.as_ref().is_some_and(|user| user.key == it.user) => {
                         break Watched::Tool(it);
@@ -159,13 +169,13 @@ fn show_generation(generation: &Generation) -> Value {
         "agents": agents,
         "tools": show_tools(generation),
         "plugins": plugins,
-        "mcp": [],
+        "mcp": generation.mcp.statuses(),
         "errors": generation.errors,
     })
 }
 
 fn show_tools(generation: &Generation) -> Value {
-    generation.tools.0.values().map(show_tool).collect()
+    generation.mcp.known(&generation.tools).0.values().map(show_tool).collect()
 }
 
 fn show_tool(tool: &Tool) -> Value {

@@ -67,7 +67,7 @@ pub async fn serve(app: App, listener: TcpListener) -> anyhow::Result<()> {
     }
     cut.cancel();
     connections.wait().await;
-    app.store.close().await;
+    app.close().await;
     Ok(())
 }
 

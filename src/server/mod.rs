@@ -8,10 +8,13 @@ mod body;
 mod chatkit;
 mod connection;
 mod context;
+mod credentials;
 mod error;
 mod guard;
 mod health;
+mod html;
 mod mcp;
+mod oauth;
 mod page;
 mod routes;
 mod simple;
@@ -25,7 +28,7 @@ use axum::{
     extract::{Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{any, get, post},
+    routing::{any, get, post, put},
 };
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Span;
@@ -41,8 +44,18 @@ use self::{
 pub use self::connection::serve;
 
 /// Paths that no mount of a plugin may take, nor anything below them.
-const BUILT_IN: &[&str] =
-    &["/x", "/api", "/assistant", "/mcp", "/healthz", "/readyz", "/metrics", "/favicon.ico"];
+const BUILT_IN: &[&str] = &[
+    "/x",
+    "/api",
+    "/assistant",
+    "/credentials",
+    "/mcp",
+    "/oauth",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/favicon.ico",
+];
 
 /// What the handlers share. Clones share it.
 #[derive(Clone)]
@@ -64,7 +77,14 @@ pub fn router(app: App) -> Router {
         .route("/readyz", get(health::ready))
         .route("/api/generation", get(api::generation))
         .route("/api/tools", get(api::tools))
+        .route("/api/mcp", get(api::mcp))
         .route("/api/events", get(api::events))
+        .route("/api/credentials", get(credentials::all))
+        .route("/api/credentials/{name}", put(credentials::put).delete(credentials::remove))
+        .route("/credentials", get(credentials::index).post(credentials::submit))
+        .route("/oauth/start/{key}", get(oauth::start))
+        .route("/oauth/callback", get(oauth::callback))
+        .route("/oauth/client.json", get(oauth::client))
         .route("/assistant/chatkit", post(assistant::answer))
         .route("/mcp", post(mcp::answer))
         .route("/x/{*path}", any(plugin_route));

@@ -113,11 +113,18 @@ pub async fn answer(
         .map_err(|_| ApiError::unsupported("the body must be UTF-8 text"))?;
     let query = query(&parts.uri);
     let thread = query.get("thread_id").and_then(Value::as_str).map(ThreadId::from);
+    let mut headers = parts.headers.clone();
+    for name in &server.app.generation().host.credentials.secret_names().headers {
+        // Of a public route the authorization is its own.
+        if !(public && name == AUTHORIZATION.as_str()) {
+            headers.remove(name.as_str());
+        }
+    }
     let fields = [
         ("method", method.as_str().into()),
         ("path", decode(&path)?.into()),
         ("query", query.into()),
-        ("headers", visible_headers(&parts.headers, public).into()),
+        ("headers", visible_headers(&headers, public).into()),
         ("body", body.into()),
         ("json", serde_json::from_str(body).unwrap_or(Value::Null)),
     ];

@@ -9,6 +9,7 @@ mod items;
 mod kv;
 mod list;
 mod recovery;
+mod sealed;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ pub use self::{
     attachments::StoredAttachment,
     blobs::{BlobReader, BlobWriter, Blobs},
     kv::{KvScope, KvStore},
+    sealed::{Ciphertext, Resealable, Sealed, SealedKind},
 };
 
 /// The database. Clones share it.

@@ -64,6 +64,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     ),
     (2, "attachments", include_str!("../../migrations/sqlite/0002_attachments.sql")),
     (3, "waiting calls", include_str!("../../migrations/sqlite/0003_waiting_calls.sql")),
+    (4, "sealed", include_str!("../../migrations/sqlite/0004_sealed.sql")),
 ];
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

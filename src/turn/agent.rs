@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{fmt::Write, sync::Arc};
 
 use futures::StreamExt;
 use serde_json::{Map, Value, json};
@@ -24,11 +24,23 @@ impl Turn {
             tools,
             history: self.transcript.text(),
             vars: &self.vars,
+            credentials: self.seals.prompt(&self.generation.host.credentials),
         };
-        self.generation
+        let mut instructions = self
+            .generation
             .prompts
             .render(&self.agent, scope.to_value())
-            .map_err(|err| TurnEnd::Failed(Failure::Author(err.to_string())))
+            .map_err(|err| TurnEnd::Failed(Failure::Author(err.to_string())))?;
+        for (server, text) in self.generation.mcp.instructions() {
+            if tools.iter().any(|it| it.server.as_deref() == Some(server)) {
+                // Writing to a text cannot fail.
+                let _ = write!(
+                    instructions,
+                    "\n\nOf the tools that begin with `{server}__`, their server says:\n{text}"
+                );
+            }
+        }
+        Ok(instructions)
     }
 }
 
@@ -51,10 +63,12 @@ pub struct Scope<'a> {
     pub tools: &'a [Arc<ToolSpec>],
     pub history: String,
     pub vars: &'a Map<String, Value>,
+    /// What stands for the user's credentials; null where they have none.
+    pub credentials: Map<String, Value>,
 }
 
 impl Scope<'_> {
-    pub fn to_value(&self) -> Value {
+    pub fn to_value(self) -> Value {
         let mut scope = self.request.scope(now());
         let config = &self.generation.config;
         let thread = self.thread.map(|thread| {
@@ -73,6 +87,7 @@ impl Scope<'_> {
         scope.insert("tools".to_owned(), Value::Array(tools));
         scope.insert("history".to_owned(), json!(self.history));
         scope.insert("vars".to_owned(), Value::Object(self.vars.clone()));
+        scope.insert("credential".to_owned(), Value::Object(self.credentials));
         scope.insert("env".to_owned(), json!(config.prompts.env));
         Value::Object(scope)
     }
@@ -112,6 +127,7 @@ pub async fn run(run: AgentRun, input: String, stop: bool) -> Result<String, Too
             tools: &tools,
             history: String::new(),
             vars: &vars,
+            credentials: context.seals.prompt(&generation.host.credentials),
         };
         let instructions = generation
             .prompts

@@ -52,7 +52,7 @@ impl Turn {
                 response: response.clone(),
                 call_id: call.call_id.clone(),
                 name: call.name.clone(),
-                arguments: call.arguments.clone(),
+                arguments: self.seals.unseal_names(&call.arguments).into_owned(),
                 output: UNFINISHED.to_owned(),
                 images: Vec::new(),
                 client: None,
@@ -69,6 +69,7 @@ impl Turn {
         for record in &mut records {
             record.servers.clone_from(&servers);
         }
+        self.hold_connects(&records);
         self.bring_held_up_to_date(&records);
         let kept = self.flush_hidden(records.into_iter().map(Record::ToolCall).collect()).await;
         let stop = stop?;
@@ -136,6 +137,20 @@ impl Turn {
         others
     }
 
+    /// Has those of these calls wait that need something of the user first.
+    fn hold_connects(&mut self, records: &[ToolCallRecord]) {
+        for (call_id, connect) in self.waiting.take_connects() {
+            let Some(record) = records.iter().find(|it| *it.call_id == *call_id) else { continue };
+            let ToolCallRecord { call_id, name, arguments, .. } = record.clone();
+            let call = ToolCall { call_id, name, arguments };
+            if let Ok((approval, card)) = self.ask_approval(&call, &Need::Connect(connect)) {
+                let call = ToolCallRecord { approval: Some(Box::new(approval)), ..record.clone() };
+                self.waiting.held.push(Held { call, item: ThreadItem::Widget(card) });
+                self.waiting.has_cards = true;
+            }
+        }
+    }
+
     /// Goes on with a call of an earlier response, as the user has let it, and says whether the turn ends with it.
     pub async fn run_waiting(
         &mut self,
@@ -143,6 +158,8 @@ impl Turn {
         run: Run,
     ) -> Result<bool, TurnEnd> {
         let ToolCallRecord { call_id, name, arguments, .. } = record.clone();
+        // What stands for credentials is opened for the user who approved, in this turn.
+        let arguments = self.seals.reseal(&arguments).into_owned();
         let job = self.prepare(ToolCall { call_id, name, arguments }, run);
         self.calls_running = true;
         let stop = match self.drive(job).await {
@@ -151,6 +168,7 @@ impl Turn {
         };
         self.calls_running = false;
         record.servers = self.hops.come();
+        self.hold_connects(std::slice::from_ref(&record));
         self.bring_held_up_to_date(std::slice::from_ref(&record));
         self.transcript.keep_call(record.clone());
         let kept = self.sink.add_records(&[Record::ToolCall(record)]).await;
@@ -184,6 +202,15 @@ impl Turn {
         record: &mut ToolCallRecord,
     ) -> Result<bool, TurnEnd> {
         self.inspect(&outcome);
+        let finished = self.note(outcome, record);
+        if !self.seals.is_empty() {
+            // Whoever the result passed through last need not have known what is secret in it.
+            record.output = self.seals.scrubber().scrub(&record.output).into_owned();
+        }
+        finished
+    }
+
+    fn note(&mut self, outcome: Outcome, record: &mut ToolCallRecord) -> Result<bool, TurnEnd> {
         let Outcome { call, result, stop, milliseconds } = outcome;
         match result {
             Ok(value) => {
@@ -240,7 +267,9 @@ impl Turn {
         }
         let mut items = record.input.take().map(|it| it.items).unwrap_or_default();
         items.push(item.id.clone());
-        let digest = digest_of(&self.generation, call);
+        // As it is stored: what stands for credentials is another in the turn that goes on with it.
+        let stored = ToolCall { arguments: record.arguments.clone(), ..call.clone() };
+        let digest = digest_of(&self.generation, &stored);
         let input = Some(Box::new(CallInput { items, is_open: true, digest, state }));
         let item = ThreadItem::StructuredInput(item);
         self.waiting.held.push(Held { call: ToolCallRecord { input, ..record.clone() }, item });
@@ -307,7 +336,7 @@ impl Turn {
             user: self.sink.user.clone(),
             thread_id: self.thread.id.to_string(),
             tool: outcome.call.name.clone(),
-            arguments: outcome.call.arguments.clone(),
+            arguments: self.seals.unseal_names(&outcome.call.arguments).into_owned(),
             output,
             failed,
             milliseconds: outcome.milliseconds,
@@ -405,6 +434,11 @@ pub fn call(
         Ok(tool) => tool.clone(),
         Err(err) => return Box::pin(std::future::ready(Err(ToolError::Failed(err)))),
     };
+    if tool.provider.rules().is_none()
+        && let Err(err) = context.seals.check_elsewhere(&format!("the tool `{name}`"), &arguments)
+    {
+        return Box::pin(std::future::ready(Err(err.into())));
+    }
     let cancelled = context.cancelled.clone();
     let call = tool.provider.call(name, arguments, context);
     Box::pin(async move { await_result(&tool, call, &cancelled, &gate.hops).await })
@@ -442,6 +476,8 @@ fn admit<'a>(
             "`{name}` needs the user's approval, for which only a call by the agent that the user talks to can wait: \
              leave it to that agent"
         )),
+        // It shows only when a call is under way.
+        (Consent::Missing, Some(Need::Connect(connect))) => Err(connect.to_string()),
         (Consent::Missing, Some(Need::Hop { from, to })) => Err(format!(
             "`{name}` needs the user's approval, because results of the MCP server `{from}` may leave to `{to}` with \
              it, and only a call by the agent that the user talks to can wait for that: leave it to that agent"

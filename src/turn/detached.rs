@@ -9,6 +9,8 @@ use crate::{
     app::{App, Generation},
     chatkit::{ThreadItem, ThreadMetadata},
     context::RequestContext,
+    credential::Seals,
+    mcp::Caller,
     plugin::{CallError, HandlerId, Plugin},
     store::Record,
     tool::{CallContext, CallOrigin, ToolError, TurnCall, TurnRequest, WidgetRequest},
@@ -88,6 +90,7 @@ async fn call_tool_with(
     arguments: Value,
     request: Arc<RequestContext>,
 ) -> Result<Value, ToolError> {
+    let generation = &generation.offered_to(Caller { request: &request, thread: None }).await;
     let (mut detached, context, requests) = Detached::new(app, generation, request, None);
     let gate = Gate { hops: Hops::default(), consent };
     let call = calls::call(generation, None, name, arguments, context, gate);
@@ -119,6 +122,7 @@ struct Detached {
     /// The thread, for its agent to respond in when the handler has returned.
     held: Option<Held>,
     requests: mpsc::Sender<TurnCall>,
+    seals: Arc<Seals>,
     cancelled: CancellationToken,
     /// The item that a handler changed last.
     changed: Option<ThreadItem>,
@@ -134,6 +138,8 @@ impl Detached {
         thread: Option<ThreadMetadata>,
     ) -> (Self, CallContext, mpsc::Receiver<TurnCall>) {
         let (sender, requests) = mpsc::channel(super::REQUEST_BUFFER);
+        let user = request.user.as_ref().map(|it| it.key.clone());
+        let seals = Seals::new(user, thread.as_ref().map(|it| it.id.clone()));
         let detached = Self {
             app: app.clone(),
             generation: generation.clone(),
@@ -141,6 +147,7 @@ impl Detached {
             thread,
             held: None,
             requests: sender,
+            seals: Arc::new(seals),
             // Whoever waits gets time to end when the server stops.
             cancelled: CancellationToken::new(),
             changed: None,
@@ -162,6 +169,7 @@ impl Detached {
             },
             widgets: self.generation.widgets.clone(),
             turn: self.requests.clone(),
+            seals: self.seals.clone(),
             cancelled: self.cancelled.clone(),
         }
     }
@@ -193,10 +201,12 @@ impl Detached {
                     }
                     // There is no model that results could have misled.
                     let gate = Gate { hops: Hops::default(), consent: Consent::Missing };
-                    let context = self.context();
-                    let call =
-                        calls::call(&self.generation, None, &name, arguments, context, gate);
+                    let (generation, context) = (self.generation.clone(), self.context());
                     nested.push(async move {
+                        let thread = context.thread.as_ref().map(|it| &it.id);
+                        let caller = Caller { request: &context.request, thread };
+                        let generation = generation.offered_to(caller).await;
+                        let call = calls::call(&generation, None, &name, arguments, context, gate);
                         let _ = reply.send(call.await);
                     });
                 }
@@ -261,6 +271,7 @@ impl Detached {
             TurnRequest::Error { message, retry } => {
                 return Err(ToolError::Turn { message, retry });
             }
+            TurnRequest::Connect(connect) => return Err(ToolError::Failed(connect.to_string())),
             TurnRequest::Progress { icon: _, text } => match &self.progress {
                 Some(progress) => {
                     // A client that does not ask for it misses nothing.

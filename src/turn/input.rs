@@ -1,4 +1,7 @@
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use serde_json::{Map, Value, json};
 
@@ -7,6 +10,7 @@ use crate::{
         AssistantMessageItem, AttachmentId, ItemId, StructuredInput, StructuredInputItem,
         StructuredInputStatus, Tag, Task, ThreadItem, UserMessageContent, UserMessageItem,
     },
+    credential::Seals,
     model::{InputContent, InputItem, Role},
     prompt::HistoryForm,
     store::{MessageNote, Record, ToolCallRecord},
@@ -21,6 +25,8 @@ pub struct Transcript {
     pub tags: BTreeMap<(ItemId, String), String>,
     /// What the model is shown of attachments.
     pub attachments: BTreeMap<AttachmentId, Vec<InputContent>>,
+    /// What stands for credentials in this turn.
+    pub seals: Arc<Seals>,
 }
 
 pub enum Entry {
@@ -68,7 +74,7 @@ impl Transcript {
                 Entry::Record(Record::ToolCall(call)) => {
                     // The calls of one response stand together, before their outputs.
                     let siblings = same_response(&entries[index..], call);
-                    push_calls(&mut input, &siblings, &calls);
+                    push_calls(&mut input, &siblings, &calls, &self.seals);
                     index += siblings.len();
                     continue;
                 }

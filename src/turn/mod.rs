@@ -9,6 +9,7 @@ mod approvals;
 mod attachments;
 mod background;
 mod calls;
+mod cover;
 mod detached;
 mod end;
 mod hooks;
@@ -39,6 +40,8 @@ use crate::{
         UserMessageItem,
     },
     context::RequestContext,
+    credential::Seals,
+    mcp::Caller,
     model::{ChosenModel, ModelError, Usage},
     plugin::{CallError, HandlerId, HookEvent, Plugin},
     prompt::Agent,
@@ -49,6 +52,7 @@ use crate::{
 
 use self::{
     approvals::Hops,
+    cover::Cover,
     end::{Failure, TurnEnd},
     hooks::MessageOutcome,
     input::{Entry, Transcript},
@@ -135,6 +139,7 @@ struct Turn {
     sink: EventSink,
     transcript: Transcript,
     output: Output,
+    seals: Arc<Seals>,
     workflows: Workflows,
     waiting: Waiting,
     hops: Hops,
@@ -181,6 +186,7 @@ async fn run(app: App, start: Start, client: mpsc::Sender<Vec<ThreadStreamEvent>
         .unwrap_or_default();
     let mut checkpoint = Box::pin(tokio::time::interval(CHECKPOINT));
     checkpoint.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let seals = Arc::new(Seals::new(Some(user.clone()), Some(thread.id.clone())));
     let sink = EventSink {
         store: app.store.clone(),
         user,
@@ -192,6 +198,7 @@ async fn run(app: App, start: Start, client: mpsc::Sender<Vec<ThreadStreamEvent>
         pending: Vec::new(),
         unsaved: false,
         outgoing: Vec::new(),
+        cover: Cover::new(seals.clone()),
     };
     let mut turn = Turn {
         context,
@@ -201,10 +208,11 @@ async fn run(app: App, start: Start, client: mpsc::Sender<Vec<ThreadStreamEvent>
         tool_choice: None,
         respond: Respond::Anyway,
         sink,
-        transcript: Transcript::default(),
+        transcript: Transcript { seals: seals.clone(), ..Transcript::default() },
         output: Output::new(thread.id.clone(), partial_images),
         thread,
         generation,
+        seals,
         workflows: Workflows::default(),
         waiting: Waiting::default(),
         hops: Hops::default(),
@@ -234,6 +242,7 @@ async fn run(app: App, start: Start, client: mpsc::Sender<Vec<ThreadStreamEvent>
     // Handlers that still run for this turn stop now, whatever its end.
     guard.cancelled.cancel();
     Box::pin(turn.finish(end)).await;
+    turn.seals.close();
     // The thread is free before the client learns that the stream has ended.
     drop(guard);
 }
@@ -246,6 +255,7 @@ impl Turn {
         }
         let stream_options = StreamOptions { allow_cancel };
         self.sink.send_stored(ThreadStreamEvent::StreamOptions { stream_options }).await?;
+        Box::pin(self.take_offers()).await?;
         match self.act_on(cause).await {
             Ok(()) | Err(TurnEnd::Ended) => (),
             Err(end) => return Err(end),
@@ -264,7 +274,22 @@ impl Turn {
         self.flush_thread().await
     }
 
+    /// Takes the tools that MCP servers offer this user, for the whole turn.
+    async fn take_offers(&mut self) -> Result<(), TurnEnd> {
+        if self.generation.mcp.0.is_empty() {
+            return Ok(());
+        }
+        let generation = self.generation.clone();
+        let (request, thread) = (self.context.clone(), self.thread.id.clone());
+        let offered = async move {
+            generation.offered_to(Caller { request: &request, thread: Some(&thread) }).await
+        };
+        self.generation = self.drive(offered).await?;
+        Ok(())
+    }
+
     async fn act_on(&mut self, cause: Cause) -> Result<(), TurnEnd> {
+        Box::pin(self.seal()).await?;
         match cause {
             Cause::NewThread(message) => {
                 let item = ThreadItem::UserMessage(message.clone());
@@ -348,6 +373,18 @@ impl Turn {
                 Err(TurnEnd::Failed(Failure::Action(message)))
             }
         }
+    }
+
+    /// Makes what stands for the user's credentials in this turn.
+    async fn seal(&mut self) -> Result<(), TurnEnd> {
+        let names = self.generation.in_prompt();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let (seals, context) = (self.seals.clone(), self.context.clone());
+        let credentials = self.generation.host.credentials.clone();
+        // A source may be slow: the turn can be cancelled meanwhile.
+        self.drive(async move { seals.seal(&names, &credentials, &context).await }).await
     }
 
     async fn load_transcript(&mut self) -> Result<(), TurnEnd> {
@@ -439,6 +476,7 @@ impl Turn {
             origin: CallOrigin::Handler,
             widgets: self.generation.widgets.clone(),
             turn: self.request_sender.clone(),
+            seals: self.seals.clone(),
             cancelled: self.cancelled.child_token(),
         }
     }

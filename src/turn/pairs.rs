@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::{
     chatkit::{ClientToolCallItem, ClientToolCallStatus, ItemId, ThreadItem},
+    credential::Seals,
     model::{InputContent, InputItem},
     store::{Record, ToolCallRecord},
     turn::{input::Entry, result::cut},
@@ -99,6 +100,7 @@ pub fn push_calls(
     input: &mut Vec<InputItem>,
     records: &[&ToolCallRecord],
     client_calls: &ClientCalls<'_>,
+    seals: &Seals,
 ) {
     let calls: Vec<_> =
         records.iter().filter_map(|call| Some((call, client_calls.output(call)?))).collect();
@@ -106,7 +108,7 @@ pub fn push_calls(
         input.push(InputItem::FunctionCall {
             call_id: call.call_id.clone(),
             name: call.name.clone(),
-            arguments: call.arguments.clone(),
+            arguments: seals.reseal(&call.arguments).into_owned(),
         });
     }
     for (call, output) in calls {

@@ -99,6 +99,10 @@ impl Turn {
                 let _ = reply.send(Err(self.ask_user(questions)));
                 return Ok(());
             }
+            TurnRequest::Connect(connect) => {
+                let _ = reply.send(Err(self.ask_to_connect(connect, &origin)));
+                return Ok(());
+            }
             TurnRequest::Input { tool, questions, state } => {
                 let _ = reply.send(Err(self.ask_for_call(tool, questions, state, origin)));
                 return Ok(());
@@ -184,7 +188,8 @@ impl Turn {
                 self.output.cite(Annotation { source, index });
                 Ok(Value::Null)
             }
-            TurnRequest::UpdateThread(patch) => {
+            TurnRequest::UpdateThread(mut patch) => {
+                self.sink.cover.clean_patch(&mut patch);
                 self.thread = update_thread(&self.sink.rows(), &self.thread.id, patch).await?;
                 self.thread_changed = true;
                 Ok(json!(self.thread))
@@ -198,6 +203,7 @@ impl Turn {
             | TurnRequest::RunAgent { .. }
             | TurnRequest::ClientTool { .. }
             | TurnRequest::Ask { .. }
+            | TurnRequest::Connect(_)
             | TurnRequest::Input { .. }
             | TurnRequest::Error { .. } => Ok(Value::Null),
         }

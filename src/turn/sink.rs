@@ -9,7 +9,7 @@ use crate::{
         ThreadItemUpdate, ThreadStreamEvent, WorkflowItem,
     },
     store::{Record, Store, StoreError, UserStore},
-    turn::TurnEnd,
+    turn::{TurnEnd, cover::Cover},
     user::UserKey,
 };
 
@@ -33,6 +33,7 @@ pub struct EventSink {
     pub unsaved: bool,
     /// What goes to the client next.
     pub outgoing: Vec<ThreadStreamEvent>,
+    pub cover: Cover,
 }
 
 impl EventSink {
@@ -46,6 +47,16 @@ impl EventSink {
     /// Stores what `event` says, and puts it aside for [`Self::flush`]: events that come at once go out
     /// at once, for the client's task is woken for each time.
     pub async fn put_aside(&mut self, event: ThreadStreamEvent) -> Result<(), TurnEnd> {
+        if self.cover.is_idle() {
+            return self.put(event).await;
+        }
+        for event in self.cover.show(event) {
+            Box::pin(self.put(event)).await?;
+        }
+        Ok(())
+    }
+
+    async fn put(&mut self, event: ThreadStreamEvent) -> Result<(), TurnEnd> {
         match &event {
             ThreadStreamEvent::ItemAdded { item } => self.pending.push(item.clone()),
             ThreadStreamEvent::ItemUpdated { item_id, update } => {
@@ -67,7 +78,7 @@ impl EventSink {
                 self.pending.retain(|it| it.id() != item_id);
             }
             ThreadStreamEvent::ItemReplaced { item } => {
-                self.rows().save_item(&self.thread, item).await?;
+                self.save_item(item).await?;
                 self.pending.retain(|it| it.id() != item.id());
             }
             // The thread was saved when it changed.
@@ -104,12 +115,22 @@ impl EventSink {
 
     /// Sends what is stored already.
     pub async fn send_stored(&mut self, event: ThreadStreamEvent) -> Result<(), TurnEnd> {
-        self.outgoing.push(event);
+        if self.cover.is_idle() {
+            self.outgoing.push(event);
+        } else {
+            self.outgoing.extend(self.cover.show(event));
+        }
         self.flush().await
     }
 
     pub async fn add_records(&self, records: &[Record]) -> Result<(), StoreError> {
-        self.rows().add_records(&self.thread, records, Some(&self.generation)).await
+        let records = self.cover.keep_records(records);
+        self.rows().add_records(&self.thread, &records, Some(&self.generation)).await
+    }
+
+    /// Stores the new state of an item.
+    pub async fn save_item(&self, item: &ThreadItem) -> Result<(), StoreError> {
+        self.rows().save_item(&self.thread, &self.cover.keep(item)).await
     }
 
     /// Keeps the text so far of what is in progress.

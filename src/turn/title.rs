@@ -71,6 +71,7 @@ impl Turn {
     /// Gives the thread its title, unless a plugin or the user was first.
     pub async fn set_title(&mut self, title: Option<String>) -> Result<(), TurnEnd> {
         let Some(title) = title else { return Ok(()) };
+        let title = self.sink.cover.text(title);
         let before = self.thread.title.clone();
         self.thread = name(&self.sink.rows(), &self.thread.id, title).await?;
         self.thread_changed |= self.thread.title != before;

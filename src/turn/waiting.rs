@@ -1,6 +1,6 @@
 //! What a turn ends with to wait for the user: questions, calls to approve, and the call of a tool that the page runs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem, sync::Arc};
 
 use serde_json::{Map, Value};
 
@@ -9,6 +9,7 @@ use crate::{
         ClientToolCallItem, ClientToolCallStatus, ItemId, ItemKind, StructuredInput,
         StructuredInputItem, StructuredInputStatus, ThreadItem, ThreadStreamEvent, now,
     },
+    credential::Connect,
     tool::{CallOrigin, ToolError},
     turn::{Turn, TurnEnd, approvals::Held},
 };
@@ -23,6 +24,8 @@ pub struct Waiting {
     /// The user has cards to decide on, of this turn or of those before it.
     pub has_cards: bool,
     call: Option<ClientToolCallItem>,
+    /// What calls need of the user, by their ids, until they are held.
+    connects: BTreeMap<Arc<str>, Connect>,
 }
 
 /// What a call asks the user before it can go on.
@@ -35,6 +38,11 @@ pub struct Asked {
 impl Waiting {
     pub fn is_empty(&self) -> bool {
         self.questions.is_empty() && self.held.is_empty() && self.call.is_none()
+    }
+
+    /// The calls that need something of the user.
+    pub fn take_connects(&mut self) -> BTreeMap<Arc<str>, Connect> {
+        mem::take(&mut self.connects)
     }
 
     /// The client tool call whose output answers the model's call of this id.
@@ -97,6 +105,26 @@ impl Turn {
         Ok(ToolError::Ended)
     }
 
+    /// Has a call wait until the user has given what it needs, and says how it ends meanwhile.
+    pub fn ask_to_connect(&mut self, connect: Connect, origin: &CallOrigin) -> ToolError {
+        match origin {
+            CallOrigin::Model { call_id } => {
+                if self.waiting.connects.values().any(|it| *it == connect) {
+                    return ToolError::Failed(format!(
+                        "the user is being asked to connect {}: call it again when they have",
+                        connect.label
+                    ));
+                }
+                self.waiting.connects.insert(call_id.clone(), connect);
+                ToolError::Ended
+            }
+            // Nothing of theirs could be gone on with.
+            CallOrigin::Handler | CallOrigin::Agent | CallOrigin::Mcp => {
+                ToolError::Failed(connect.to_string())
+            }
+        }
+    }
+
     /// Asks the user once the turn has ended.
     pub fn ask_user(&mut self, questions: Vec<StructuredInput>) -> ToolError {
         let item = self.questions(questions);
@@ -132,7 +160,7 @@ impl Turn {
 
     /// Shows what the turn ends with.
     pub async fn show_waiting(&mut self) -> Result<(), TurnEnd> {
-        let Waiting { questions, held, call, .. } = std::mem::take(&mut self.waiting);
+        let Waiting { questions, held, call, .. } = mem::take(&mut self.waiting);
         for item in questions {
             let item = ThreadItem::StructuredInput(item);
             self.send_shown(ThreadStreamEvent::ItemDone { item }).await?;

@@ -87,7 +87,7 @@ impl Turn {
                     Err(Refused::Handler(err)) => return Ok(Err(err)),
                     Err(Refused::Turn(end)) => return Err(end),
                 };
-                self.sink.rows().save_item(&self.thread.id, &item).await?;
+                self.sink.save_item(&item).await?;
                 self.remember(&item);
                 let update = ThreadItemUpdate::WidgetRootUpdated { widget };
                 self.send_shown(ThreadStreamEvent::ItemUpdated { item_id, update }).await?;

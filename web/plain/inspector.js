@@ -193,8 +193,15 @@ export class Inspector {
   }
 
   #server(server) {
-    const state = server.state ?? server.status;
-    return this.#fold(`mcp ${server.name}`, [el("span", { class: "name" }, server.name ?? "server"), typeof state === "string" && el("span", { class: "muted" }, state)], jsonNode(server));
+    const { id, state, reason, tools = [], changed = [] } = server;
+    const count = `${tools.length} ${tools.length === 1 ? "tool" : "tools"}`;
+    const words = state === "ready" && !reason ? count : String(state).replace("_", " ");
+    return this.#fold(
+      `mcp ${id}`,
+      [el("span", { class: "name" }, id), el("span", { class: "muted" }, words), changed.length > 0 && el("span", { class: "tag" }, "tools changed")],
+      reason && el("p", {}, ticks(reason)),
+      jsonNode(server),
+    );
   }
 
   #callNode({ key, tool, arguments: given, output, failed, milliseconds }) {

@@ -1,5 +1,6 @@
 mod names;
 mod pinned;
+mod servers;
 
 use std::{collections::BTreeMap, fmt::Write, path::Path, sync::Arc};
 
@@ -9,8 +10,11 @@ use sha2::{Digest, Sha256};
 use crate::{
     app::files::ProjectFiles,
     config::{Config, Environment},
+    credential::InPrompt,
     load_error::LoadError,
+    mcp::{self, Hub, Servers},
     model::Models,
+    oauth,
     plugin::{
         self, APPROVALS_FILE, ActionKind, Approvals, HandlerId, HookEvent, Host, Manifest, Plugin,
         PluginFiles, PluginLock, is_changed,
@@ -24,9 +28,11 @@ use crate::{
 use self::{
     names::{admit, is_conflict},
     pinned::{load_lock, missing, refuse_changed},
+    servers::{is_server, load_servers},
 };
 
 /// All that a reload replaces: one immutable, validated set, kept by every turn that began with it.
+#[derive(Clone)]
 pub struct Generation {
     /// A hash of all files in force, so that replicas agree on it.
     pub id: Arc<str>,
@@ -39,13 +45,15 @@ pub struct Generation {
     pub widgets: Arc<Widgets>,
     /// By name. Those that wait for the operator's approval are here too, and offer nothing.
     pub plugins: BTreeMap<String, Arc<dyn Plugin>>,
-    pub tools: ToolSet,
+    /// Of the plugins; those of MCP servers differ from user to user ([`Self::offered_to`]).
+    pub tools: Arc<ToolSet>,
+    pub mcp: Servers,
     /// What plugins from elsewhere are held to. None: it cannot be told, and so there are no plugins.
     pub lock: Option<Arc<PluginLock>>,
     /// What is not in force, and why.
     pub errors: Vec<LoadError>,
     /// What each part was made of, by its path.
-    parts: BTreeMap<String, Part>,
+    parts: Arc<BTreeMap<String, Part>>,
 }
 
 /// A file or pack, and what became of it.
@@ -73,6 +81,8 @@ pub struct Surroundings<'a> {
     pub project: &'a Path,
     pub environment: &'a Environment,
     pub store: &'a Store,
+    pub mcp: &'a Hub,
+    pub logins: &'a Arc<oauth::Shared>,
     /// In place of the configuration's, for tests.
     pub models: Option<Arc<Models>>,
     /// Called when a component is compiled that the generation was built without. None: it is waited for.
@@ -101,6 +111,7 @@ impl Generation {
         };
         errors.extend(lock.iter().flat_map(|lock| missing(files, lock)));
         let (plugins, tools) = admit(plugins, previous, &host, &mut parts);
+        let mcp = load_servers(files, previous, &host, surroundings, &mut parts);
         for part in parts.values() {
             errors.extend(part.errors.iter().cloned());
         }
@@ -125,10 +136,11 @@ impl Generation {
             prompts,
             widgets,
             plugins,
-            tools,
+            tools: Arc::new(tools),
+            mcp,
             lock,
             errors,
-            parts,
+            parts: Arc::new(parts),
         })
     }
 
@@ -160,19 +172,19 @@ impl Generation {
     #[cfg(test)]
     #[must_use]
     pub fn with_tools(&self, tools: ToolSet) -> Self {
-        Self {
-            id: self.id.clone(),
-            created_at: self.created_at,
-            config: self.config.clone(),
-            models: self.models.clone(),
-            host: self.host.clone(),
-            prompts: self.prompts.clone(),
-            widgets: self.widgets.clone(),
-            plugins: self.plugins.clone(),
-            tools,
-            errors: self.errors.clone(),
-            parts: self.parts.clone(),
+        Self { tools: Arc::new(tools), ..self.clone() }
+    }
+
+    /// The credentials that some MCP server takes from the model, and what prompts show of them.
+    pub fn in_prompt(&self) -> BTreeMap<String, InPrompt> {
+        let mut all = BTreeMap::new();
+        for server in self.mcp.0.values() {
+            for (name, shown) in server.file().rules.in_prompt() {
+                // What one server takes sealed is shown to no model.
+                all.entry(name.to_owned()).and_modify(|it| *it = shown.min(*it)).or_insert(shown);
+            }
         }
+        all
     }
 
     /// Whether a component is still being compiled, so that the same files make another generation soon.
@@ -260,8 +272,11 @@ fn build_host(
         let (models, warnings) = Models::new(&config, surroundings.project);
         (Arc::new(models), warnings)
     };
-    let host = Host::new(Arc::new(config), models, surroundings.store.clone(), approvals);
+    let store = surroundings.store.clone();
+    let host = Host::new(Arc::new(config), models, store, approvals, surroundings.logins);
+    warnings.extend(host.credentials.problem());
     warnings.extend(host.errors().iter().cloned());
+    warnings.extend(mcp::address_rules(&host.config).1);
     Ok((Arc::new(host), warnings))
 }
 
@@ -289,7 +304,7 @@ fn load_prompts(
         before.map(|(path, part)| (path, &part.tried)).eq(tried.iter())
     });
     if let Some(previous) = unchanged {
-        for (path, part) in &previous.parts {
+        for (path, part) in previous.parts.iter() {
             if path.starts_with("prompts/") {
                 parts.insert(path.clone(), part.clone());
             }
@@ -432,12 +447,12 @@ fn last_good(previous: Option<&Generation>, path: &str, host: &Arc<Host>) -> Las
 /// The plugins of the project: each script and each component by itself, each folder a pack.
 fn units(files: &ProjectFiles) -> Vec<PluginFiles> {
     let mut units: BTreeMap<String, PluginFiles> = BTreeMap::new();
-    for (path, file) in files.below("plugins") {
+    for (path, file) in files.below("plugins").filter(|(path, _)| !is_server(path)) {
         let (name, inner) = match path.split_once('/') {
             Some((pack, inner)) => (pack, inner),
             None => match path.strip_suffix(".rhai").or_else(|| path.strip_suffix(".wasm")) {
                 Some(name) => (name, path),
-                // Widgets are no plugins; MCP servers are none of this version.
+                // Widgets are no plugins.
                 None => continue,
             },
         };

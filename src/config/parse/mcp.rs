@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use secrecy::SecretString;
+use url::Url;
 
 use crate::config::{
-    CredentialConfig, CredentialSource, CrossServer, McpConfig, StdioPolicy,
+    CredentialConfig, CredentialSource, CrossServer, McpConfig, OAuthConfig, StdioPolicy,
     document::{Content, Field, Table},
 };
 
@@ -13,6 +14,8 @@ use super::server::read_header_name;
 
 /// The shortest secret that can be told from other text (mcp.md §4).
 const SECRET_CHARACTERS: usize = 8;
+
+const SOURCES: &str = "one of `login`, `request`, `store`, `static` and `oauth`";
 
 const CREDENTIAL_NAME: &str =
     "a credential's name begins with a letter and goes on with letters, digits and `_`, at most 64";
@@ -62,15 +65,24 @@ fn is_name(name: &str) -> bool {
 }
 
 fn read_credential(field: &Field<'_>) -> Option<CredentialConfig> {
-    let known = ["source", "field", "header", "value", "label", "destinations"];
+    let known = [
+        "source",
+        "field",
+        "header",
+        "value",
+        "label",
+        "destinations",
+        "issuer",
+        "resource",
+        "scopes",
+        "client_id",
+        "client_secret",
+    ];
     let table = field.table(&known)?;
     let (headers, send) = read_headers(&table);
     let source = table.get("source").and_then(|it| it.text_not_empty());
     let Some(source) = source else {
-        field.refuse_with_remedy(
-            format!("`{}` needs a `source`", field.path),
-            "one of `login`, `request`, `store` and `static`",
-        );
+        field.refuse_with_remedy(format!("`{}` needs a `source`", field.path), SOURCES);
         return None;
     };
     let uses: &[&str] = match source.as_str() {
@@ -78,9 +90,10 @@ fn read_credential(field: &Field<'_>) -> Option<CredentialConfig> {
         "request" => &[],
         "store" => &["label"],
         "static" => &["value"],
+        "oauth" => &["label", "issuer", "resource", "scopes", "client_id", "client_secret"],
         _ => &known,
     };
-    for key in ["field", "value", "label"] {
+    for key in known.into_iter().filter(|it| !["source", "header", "destinations"].contains(it)) {
         if let Some(field) = table.get(key).filter(|_| !uses.contains(&key)) {
             field.refuse_with_remedy(
                 format!("`{}` is not for the source `{source}`", field.path),
@@ -112,17 +125,18 @@ fn read_credential(field: &Field<'_>) -> Option<CredentialConfig> {
         }
         "store" => CredentialSource::Store { label: text("label") },
         "static" => CredentialSource::Static { value: read_secret(&table, &needs)? },
-        "oauth" | "exchange" => {
+        "oauth" => CredentialSource::OAuth(read_oauth(&table, &needs)?),
+        "exchange" => {
             field.refuse_with_remedy(
                 format!("`{}`: the source `{source}` is not available in this version", field.path),
-                "use `login`, `request`, `store` or `static`",
+                SOURCES,
             );
             return None;
         }
         other => {
             field.refuse_with_remedy(
                 format!("`{}`: there is no source `{other}`", field.path),
-                "one of `login`, `request`, `store` and `static`",
+                SOURCES,
             );
             return None;
         }
@@ -166,6 +180,27 @@ fn read_secret(table: &Table<'_>, needs: &dyn Fn(&str, &str)) -> Option<SecretSt
         return None;
     }
     Some(SecretString::from(value))
+}
+
+fn read_oauth(table: &Table<'_>, needs: &dyn Fn(&str, &str)) -> Option<OAuthConfig> {
+    let Some(field) = table.get("issuer") else {
+        needs("issuer", "https://…");
+        return None;
+    };
+    let issuer = field.text().and_then(|it| Url::parse(&it).ok()).filter(Url::has_host);
+    let Some(issuer) = issuer else {
+        field.must_be("the URL of an authorization server");
+        return None;
+    };
+    let text = |key: &str| table.get(key).and_then(|it| it.text_not_empty());
+    Some(OAuthConfig {
+        label: text("label"),
+        issuer,
+        resource: text("resource"),
+        scopes: table.get("scopes").and_then(|it| it.texts()).unwrap_or_default(),
+        client_id: text("client_id"),
+        client_secret: text("client_secret").map(SecretString::from),
+    })
 }
 
 #[cfg(test)]
@@ -235,9 +270,9 @@ mod tests {
         "#), @r#"
         kitfox.toml:2:13: `credentials.a` has the source `login`, and no `field` (add `field = "access_token"`)
         kitfox.toml:6:21: `credentials.b.value` has fewer than 8 characters (a secret so short cannot be told from other text: use a longer one)
-        kitfox.toml:7:13: `credentials.c` needs a `source` (one of `login`, `request`, `store` and `static`)
+        kitfox.toml:7:13: `credentials.c` needs a `source` (one of `login`, `request`, `store`, `static` and `oauth`)
         kitfox.toml:12:21: `credentials.d.label` is not for the source `request` (take it out)
-        kitfox.toml:13:13: `credentials.e`: there is no source `vault` (one of `login`, `request`, `store` and `static`)
+        kitfox.toml:13:13: `credentials.e`: there is no source `vault` (one of `login`, `request`, `store`, `static` and `oauth`)
         "#);
     }
 }

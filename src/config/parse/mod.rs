@@ -112,7 +112,7 @@ pub fn read_duration(table: &Table<'_>, key: &str, default: Duration, least: Dur
 }
 
 fn read_store(root: &Table<'_>) -> StoreConfig {
-    let table = root.table("store", &["url", "attachments"]);
+    let table = root.table("store", &["url", "attachments", "keys"]);
     let url = table.get("url").and_then(|it| {
         let url = it.text()?;
         match url.split_once(':').map(|(scheme, _)| scheme) {
@@ -136,6 +136,10 @@ fn read_store(root: &Table<'_>) -> StoreConfig {
             .get("attachments")
             .and_then(|it| it.text_not_empty())
             .unwrap_or_else(|| "file://attachments".to_owned()),
+        keys: table
+            .get("keys")
+            .and_then(|it| it.text_not_empty())
+            .unwrap_or_else(|| "kitfox.keys".to_owned()),
     }
 }
 

@@ -11,7 +11,8 @@ use crate::config::{
 };
 
 /// Paths that the server answers itself.
-const BUILT_IN_PATHS: &[&str] = &["/healthz", "/readyz", "/api", "/x", "/assistant", "/mcp"];
+const BUILT_IN_PATHS: &[&str] =
+    &["/healthz", "/readyz", "/api", "/x", "/assistant", "/mcp", "/credentials", "/oauth"];
 
 pub fn read_server(root: &Table<'_>) -> ServerConfig {
     let table = root.table(

@@ -38,6 +38,23 @@ pub fn read(text: &str, schema: &Value) -> Map<String, Value> {
     arguments
 }
 
+/// Adds what the tool requires, the user did not say and the instructions do: `access_token abc` or `user_id: 7`.
+pub fn follow(instructions: &str, schema: &Value, arguments: &mut Map<String, Value>) {
+    let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    for name in required {
+        if arguments.contains_key(name) {
+            continue;
+        }
+        let Some((_, rest)) = instructions.split_once(name) else { continue };
+        let rest = rest.trim_start_matches([' ', ':', '=', '`', '"']);
+        let word = rest.split_whitespace().next().unwrap_or_default();
+        let word = word.trim_end_matches(['.', ',', ';', '`', '"']);
+        if !word.is_empty() {
+            arguments.insert(name.to_owned(), of_type(word, &schema["properties"][name]));
+        }
+    }
+}
+
 /// A written value as the type that its schema asks for; a string, if it cannot be read so.
 pub fn of_type(text: &str, schema: &Value) -> Value {
     let text = unquote(text.trim());
@@ -144,6 +161,15 @@ mod tests {
         ] {
             check(text, &schema, &expected);
         }
+    }
+
+    #[test]
+    fn the_instructions_say_what_a_tool_requires_beside() {
+        let schema = json!({ "required": ["text", "user_id", "access_token"] });
+        let mut arguments = read("text=hi", &schema);
+        follow("Include user_id: 7 and access_token kfh_1.", &schema, &mut arguments);
+        let expected = json!({ "text": "hi", "user_id": "7", "access_token": "kfh_1" });
+        assert_eq!(Value::Object(arguments), expected);
     }
 
     #[test]

@@ -115,11 +115,14 @@ fn answer(request: &ModelRequest) -> Answer {
     // What follows is of the files that came with it.
     let said = parts.first().copied().unwrap_or_default();
     match Intent::of(said, &request.tools, request.tool_choice.as_deref()) {
-        Intent::Call { tool, arguments } => Answer::Call(ToolCall {
-            call_id: new_call_id(),
-            name: tool.name.clone(),
-            arguments: Value::Object(arguments).to_string(),
-        }),
+        Intent::Call { tool, mut arguments } => {
+            arguments::follow(&request.instructions, &tool.parameters, &mut arguments);
+            Answer::Call(ToolCall {
+                call_id: new_call_id(),
+                name: tool.name.clone(),
+                arguments: Value::Object(arguments).to_string(),
+            })
+        }
         Intent::UnknownTool(name) => Answer::Text(tell::unknown_tool(&name, &request.tools)),
         Intent::Tools => Answer::Text(tell::tools(&request.tools)),
         Intent::Connect => Answer::Text(tell::how_to_connect()),

@@ -26,10 +26,14 @@
 //! | `{"delay_ms": 20}` | waits |
 //! | `{"gate": "name"}` | waits until the test calls [`Scripted::open`] |
 //!
+//! `<<find REGEX>>` in a text or an argument is what the model was shown: the first match in its instructions or its input, or
+//! the match's first group. In a script that is said before it runs, a call passes on so what only the turn knows.
+//!
 //! A response `{"complete": "text"}` answers one request that is not streamed (a title, `ctx.model`);
 //! those are taken in their own order, so that a title asked for beside a turn takes nothing from it.
 
 mod answer;
+mod quote;
 mod step;
 
 use std::{
@@ -146,8 +150,9 @@ impl Scripted {
 
 impl Model for Scripted {
     fn stream(&self, request: ModelRequest) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
-        self.record(request);
         let steps = self.state().responses.pop_front();
+        let steps = steps.map(|it| quote::fill(it, &request));
+        self.record(request);
         let scripted = self.clone();
         Box::pin(try_stream! {
             let mut answer = Answer::default();
@@ -283,6 +288,19 @@ mod tests {
             other.open("middle");
         });
         assert_eq!(rest.len(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_script_passes_on_what_the_model_was_shown() {
+        let scripted = Scripted::new(vec![ScriptedResponse::steps([
+            ScriptedStep::text("say <<find h(\\w+)>>|!"),
+            ScriptedStep::call("roll", &json!({ "<<find o>>": ["<<find \\d>>", "<<find none>>"] })),
+        ])]);
+        let played = events(scripted.stream(say("hello 5"))).await;
+        assert!(
+            played.contains("\"say ello\"") && played.contains(r#"{"o":["5",""]}"#),
+            "{played}"
+        );
     }
 
     #[tokio::test]

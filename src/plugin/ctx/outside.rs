@@ -45,9 +45,6 @@ pub fn read_http_request(
     let null = options.get("json").is_some_and(Value::is_null);
     let known = ["query", "headers", "json", "body", "timeout", "credential"];
     let mut options = Fields::read(of, options, &known)?;
-    if options.any("credential").is_some() {
-        return Err(format!("`credential` of `{of}` is not available in this version"));
-    }
     let json = options.any("json").or_else(|| null.then_some(Value::Null));
     let body = match (json, options.text("body")?) {
         (None, None) => HttpBody::None,
@@ -64,6 +61,7 @@ pub fn read_http_request(
         headers: pairs(of, "headers", options.map("headers")?)?,
         body,
         timeout: options.seconds("timeout")?,
+        credential: options.text("credential")?,
     })
 }
 

@@ -1,6 +1,7 @@
 //! What scripts and components reach beyond themselves.
 
 mod attachments;
+mod credentials;
 mod kv;
 mod log;
 mod model;
@@ -13,8 +14,10 @@ use serde_json::Value;
 
 use crate::{
     config::Config,
+    credential::Credentials,
     load_error::LoadError,
     model::{Models, Transcriber},
+    oauth,
     plugin::{Approvals, CallError, Manifest, Need, Redirects, http::HttpClient},
     store::Store,
     tool::{CallContext, ToolError, TurnRequest},
@@ -31,6 +34,7 @@ pub struct Host {
     pub transcriber: Option<Result<Transcriber, String>>,
     pub store: Store,
     pub approvals: Approvals,
+    pub credentials: Arc<Credentials>,
     http: HttpClient,
     errors: Vec<LoadError>,
 }
@@ -53,6 +57,8 @@ pub struct HttpRequest {
     pub body: HttpBody,
     /// Default 30 s, at most 120 s, the whole exchange.
     pub timeout: Option<Duration>,
+    /// Sent along in the header that kitfox.toml says.
+    pub credential: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -77,10 +83,12 @@ impl Host {
         models: Arc<Models>,
         store: Store,
         approvals: Approvals,
+        logins: &Arc<oauth::Shared>,
     ) -> Self {
         let (http, errors) = HttpClient::new(&config.plugins.allow_addresses);
         let transcriber = Transcriber::of_config(&config);
-        Self { config, models, transcriber, store, approvals, http, errors }
+        let credentials = Arc::new(Credentials::new(&config, logins));
+        Self { config, models, transcriber, store, approvals, credentials, http, errors }
     }
 
     /// What is wrong in kitfox.toml for plugins as a whole (`[plugins] allow_addresses`), told with the
@@ -98,8 +106,17 @@ impl Host {
         request: HttpRequest,
         redirects: Redirects,
     ) -> Result<HttpResponse, CallError> {
-        let fetch = self.http.fetch(plugin, request, redirects);
-        or_cancelled(context, fetch).await?.map_err(CallError::Thrown)
+        credentials::check(context, &request).map_err(CallError::Thrown)?;
+        let header = match &request.credential {
+            Some(name) => {
+                let header = self.credential_header(plugin, context, name, &request.url);
+                Some(or_cancelled(context, header).await??)
+            }
+            None => None,
+        };
+        let fetch = self.http.fetch(plugin, request, redirects, header);
+        let answer = or_cancelled(context, fetch).await?.map_err(CallError::Thrown)?;
+        Ok(credentials::scrub(context, answer))
     }
 
     /// `ctx.call_tool`: the permission `tools` is checked here, the other gates by the turn.

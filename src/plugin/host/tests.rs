@@ -9,8 +9,9 @@ use super::*;
 use crate::{
     chatkit::{ThreadId, ThreadMetadata},
     config::{Environment, RawPermissions},
-    context::{Page, RequestContext, RequestScope},
+    context::{Page, RequestContext, RequestScope, RequestSecrets},
     model::{Scripted, ScriptedResponse},
+    oauth,
     plugin::{Permissions, Redirects},
     tool::{CallOrigin, TurnCall},
     user::User,
@@ -27,7 +28,8 @@ async fn host(config: &str, answers: &[&str]) -> Host {
     let models = Models::with_provider("default", model);
     let store = Store::open("sqlite::memory:", &TaskTracker::new()).await;
     store.check().await.unwrap();
-    Host::new(Arc::new(config), Arc::new(models), store, Approvals::default())
+    let logins = oauth::Shared::of_tests(&store);
+    Host::new(Arc::new(config), Arc::new(models), store, Approvals::default(), &logins)
 }
 
 /// A plugin that asks for these permissions, which the operator narrows by those.
@@ -59,6 +61,7 @@ fn context(user: Option<User>, thread: Option<&ThreadMetadata>) -> CallContext {
             selected_text: None,
             metadata: Map::new(),
             request: RequestScope::default(),
+            secrets: RequestSecrets::default(),
         }),
         thread: thread.cloned().map(Arc::new),
         item: None,
@@ -66,6 +69,7 @@ fn context(user: Option<User>, thread: Option<&ThreadMetadata>) -> CallContext {
         origin: CallOrigin::Handler,
         widgets: Arc::default(),
         turn: mpsc::channel(1).0,
+        seals: Arc::default(),
         cancelled: CancellationToken::new(),
     }
 }
@@ -195,6 +199,7 @@ async fn waiting_ends_with_the_turn() {
         headers: Vec::new(),
         body: HttpBody::None,
         timeout: None,
+        credential: None,
     };
     assert!(matches!(
         host.http(&cats, &context, request, Redirects::Follow).await,

@@ -17,6 +17,8 @@ pub struct Exchange {
     pub url: Url,
     pub headers: HeaderMap,
     pub body: Option<Bytes>,
+    /// A credential, for the host that it was asked for alone.
+    pub secret: Option<(HeaderName, HeaderValue)>,
 }
 
 /// These belong to the connection: a script that sets them could end one request in another.
@@ -41,8 +43,11 @@ const OF_THE_BODY: &[HeaderName] =
 const OF_THE_ORIGIN: &[HeaderName] = &[AUTHORIZATION, COOKIE];
 
 impl Exchange {
-    pub fn new(request: HttpRequest) -> Result<Self, String> {
-        let HttpRequest { method, url, query, headers, body, timeout: _ } = request;
+    pub fn new(
+        request: HttpRequest,
+        secret: Option<(HeaderName, HeaderValue)>,
+    ) -> Result<Self, String> {
+        let HttpRequest { method, url, query, headers, body, timeout: _, credential: _ } = request;
         let method = parse_method(&method)?;
         let mut url = parse_url(&url)?;
         if !query.is_empty() {
@@ -60,7 +65,16 @@ impl Exchange {
         if let Some(content_type) = content_type {
             headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(content_type));
         }
-        Ok(Self { method, url, headers, body })
+        Ok(Self { method, url, headers, body, secret })
+    }
+
+    /// All that is sent, a credential in place of what the plugin says under the same name.
+    pub fn headers(&self) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        if let Some((name, value)) = &self.secret {
+            headers.insert(name, value.clone());
+        }
+        headers
     }
 
     /// Goes on to `target` as browsers do: <https://fetch.spec.whatwg.org/#http-redirect-fetch>.
@@ -83,6 +97,7 @@ impl Exchange {
             for name in OF_THE_ORIGIN {
                 self.headers.remove(name);
             }
+            self.secret = None;
         }
         self.url = target;
     }

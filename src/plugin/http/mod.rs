@@ -1,27 +1,25 @@
 //! `ctx.http`: fetches for plugins, to hosts that they may name and addresses that they may reach.
 
-mod address;
 mod exchange;
 
 use std::{
     collections::BTreeMap,
-    error::Error,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use reqwest::{
     Client, Response,
-    dns::{Addrs, Name, Resolve, Resolving},
-    header::LOCATION,
+    header::{HeaderName, HeaderValue, LOCATION},
     redirect::Policy,
 };
 use url::{Host, Url};
 
-use self::{address::AddressRules, exchange::Exchange};
+use self::exchange::Exchange;
 use crate::{
     load_error::LoadError,
+    net::{AddressRules, Resolver, Unreachable, find_source, tls_error},
     plugin::{HttpRequest, HttpResponse, Manifest, Need},
 };
 
@@ -50,7 +48,7 @@ const LONGEST_BODY: usize = 8 * 1024 * 1024;
 impl HttpClient {
     /// With `[plugins] allow_addresses`, and what is wrong with it.
     pub fn new(allow_addresses: &[String]) -> (Self, Vec<LoadError>) {
-        let (rules, errors) = AddressRules::parse(allow_addresses);
+        let (rules, errors) = AddressRules::parse("plugins.allow_addresses", allow_addresses);
         (Self { rules: Arc::new(rules), clients: Mutex::default() }, errors)
     }
 
@@ -61,9 +59,10 @@ impl HttpClient {
         plugin: &Manifest,
         request: HttpRequest,
         redirects: Redirects,
+        secret: Option<(HeaderName, HeaderValue)>,
     ) -> Result<HttpResponse, String> {
         let timeout = request.timeout.unwrap_or(DEFAULT_TIMEOUT).min(LONGEST_TIMEOUT);
-        let exchange = Exchange::new(request)?;
+        let exchange = Exchange::new(request, secret)?;
         let origin = origin(&exchange.url);
         let answer = self.follow(plugin, exchange, redirects);
         tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| {
@@ -121,7 +120,7 @@ impl HttpClient {
         let client = self.client(&exchange.url)?;
         let mut request = client
             .request(exchange.method.clone(), exchange.url.clone())
-            .headers(exchange.headers.clone());
+            .headers(exchange.headers());
         if let Some(body) = &exchange.body {
             request = request.body(body.clone());
         }
@@ -150,35 +149,6 @@ impl HttpClient {
             })?;
         clients.insert(port, client.clone());
         Ok(client)
-    }
-}
-
-/// Gives only addresses that may be reached, so that what was checked is what is connected to.
-struct Resolver {
-    rules: Arc<AddressRules>,
-    /// See [`HttpClient::clients`].
-    port: Option<u16>,
-}
-
-/// A name has no address that plugins may reach.
-#[derive(Debug, thiserror::Error)]
-#[error("no address that plugins may reach")]
-struct Unreachable;
-
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let (rules, port) = (self.rules.clone(), self.port);
-        Box::pin(async move {
-            let found: Vec<SocketAddr> =
-                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let is_found = !found.is_empty();
-            let mut admitted = found;
-            admitted.retain(|it| rules.admit(name.as_str(), it.ip(), port));
-            if admitted.is_empty() && is_found {
-                return Err(Unreachable.into());
-            }
-            Ok(Box::new(admitted.into_iter()) as Addrs)
-        })
     }
 }
 
@@ -254,29 +224,6 @@ fn explain(err: &reqwest::Error, plugin: &Manifest, url: &Url) -> String {
         return format!("the request to `{origin}` is not a valid one");
     }
     format!("`{origin}` broke off before its answer, or gave none that is HTTP")
-}
-
-fn tls_error(err: &(dyn Error + 'static)) -> Option<String> {
-    err.downcast_ref::<rustls::Error>().map(ToString::to_string)
-}
-
-/// The first thing that `find` sees in the error or its causes.
-fn find_source<T>(
-    err: &(dyn Error + 'static),
-    find: impl Fn(&(dyn Error + 'static)) -> Option<T>,
-) -> Option<T> {
-    let mut next = Some(err);
-    while let Some(err) = next {
-        if let Some(found) = find(err) {
-            return Some(found);
-        }
-        next = match err.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-            // It passes over what it holds when it is asked for its source.
-            Some(inner) => Some(inner),
-            None => err.source(),
-        };
-    }
-    None
 }
 
 fn unreachable(plugin: &Manifest, url: &Url) -> String {

@@ -95,6 +95,7 @@ fn request(method: &str, url: &str) -> HttpRequest {
         headers: Vec::new(),
         body: HttpBody::None,
         timeout: Some(Duration::from_secs(20)),
+        credential: None,
     }
 }
 
@@ -122,7 +123,7 @@ impl Scene {
 
     /// The answer's body, or the error.
     async fn fetch(&self, request: HttpRequest) -> String {
-        let text = match self.client.fetch(&self.plugin, request, Redirects::Follow).await {
+        let text = match self.client.fetch(&self.plugin, request, Redirects::Follow, None).await {
             Ok(response) => String::from_utf8(response.body).unwrap(),
             Err(err) => err,
         };
@@ -169,7 +170,8 @@ async fn a_request_arrives_as_it_was_asked_for() {
 #[tokio::test]
 async fn an_answer_has_status_headers_and_body() {
     let scene = Scene::new().await;
-    let fetch = |path: &str| scene.client.fetch(&scene.plugin, scene.get(path), Redirects::Follow);
+    let fetch =
+        |path: &str| scene.client.fetch(&scene.plugin, scene.get(path), Redirects::Follow, None);
     let response = fetch("/cookies").await.unwrap();
     assert_eq!((response.status, response.headers["x-one"].as_str()), (200, "1"));
     let response = fetch("/missing").await.unwrap();
@@ -198,8 +200,10 @@ async fn a_name_that_leads_into_the_network_is_refused_unless_the_operator_lists
     let url = format!("http://localhost:{port}/echo");
     for allow in [&[][..], &["localhost:1".to_owned()], &[format!("other.test:{port}")]] {
         let client = HttpClient::new(allow).0;
-        let err =
-            client.fetch(&permitted, request("get", &url), Redirects::Follow).await.unwrap_err();
+        let err = client
+            .fetch(&permitted, request("get", &url), Redirects::Follow, None)
+            .await
+            .unwrap_err();
         let err = err.replace(&format!(":{port}"), ":PORT");
         allow_duplicates!(
             assert_snapshot!(err, @"plugin `weather` may not reach `http://localhost:PORT`: it is not on the public internet, where only the operator lets plugins go; add `localhost:PORT` to `allow_addresses` of `[plugins]` in kitfox.toml")
@@ -208,7 +212,11 @@ async fn a_name_that_leads_into_the_network_is_refused_unless_the_operator_lists
     for allow in [format!("localhost:{port}"), "127.0.0.0/8".to_owned(), "127.0.0.1".to_owned()] {
         let client = HttpClient::new(&[allow]).0;
         assert_eq!(
-            client.fetch(&permitted, request("get", &url), Redirects::Follow).await.unwrap().status,
+            client
+                .fetch(&permitted, request("get", &url), Redirects::Follow, None)
+                .await
+                .unwrap()
+                .status,
             200
         );
     }
@@ -243,7 +251,7 @@ async fn addresses_are_refused_however_they_are_written() {
     ] {
         for scheme in ["http", "https"] {
             let request = request("get", &format!("{scheme}://{host}/"));
-            let err = client.fetch(&permitted, request, Redirects::Follow).await.unwrap_err();
+            let err = client.fetch(&permitted, request, Redirects::Follow, None).await.unwrap_err();
             assert!(err.contains("may not reach"), "{scheme}://{host}: {err}");
         }
     }
@@ -255,8 +263,10 @@ async fn errors_tell_nothing_of_the_network() {
     let client = HttpClient::new(&["127.0.0.0/8".to_owned(), "::1".to_owned()]).0;
     let fetch = async |url: String| {
         let permitted = plugin(std::slice::from_ref(&url));
-        let err =
-            client.fetch(&permitted, request("get", &url), Redirects::Follow).await.unwrap_err();
+        let err = client
+            .fetch(&permitted, request("get", &url), Redirects::Follow, None)
+            .await
+            .unwrap_err();
         err.replace(&format!(":{closed}"), ":PORT")
     };
     assert_snapshot!(fetch(format!("http://localhost:{closed}")).await, @"`http://localhost:PORT` takes no connection");

@@ -11,11 +11,7 @@ use url::Url;
 
 use crate::config::RawPermissions;
 
-pub use self::{
-    http_pattern::{HttpPattern, parse_host, split_port},
-    need::Need,
-    tool_pattern::ToolPattern,
-};
+pub use self::{http_pattern::HttpPattern, need::Need, tool_pattern::ToolPattern};
 
 /// What a plugin may reach. What is not listed is denied.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]

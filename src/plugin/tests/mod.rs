@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     chatkit::{ThreadId, ThreadMetadata, UserMessageItem},
     config::{Config, Environment},
-    context::{Page, RequestContext, RequestScope},
+    context::{Page, RequestContext, RequestScope, RequestSecrets},
     load_error::LoadError,
     model::Models,
     plugin::{Approvals, CallError, Host},
@@ -30,7 +30,8 @@ pub async fn host_with(config: &str) -> Arc<Host> {
     let models = Arc::new(Models::new(&config, Path::new("/project")).0);
     let store = Store::open("sqlite::memory:", &TaskTracker::new()).await;
     store.of(&user().key).add_thread(&thread(), &[]).await.unwrap();
-    Arc::new(Host::new(Arc::new(config), models, store, Approvals::default()))
+    let logins = crate::oauth::Shared::of_tests(&store);
+    Arc::new(Host::new(Arc::new(config), models, store, Approvals::default(), &logins))
 }
 
 pub async fn host() -> Arc<Host> {
@@ -74,6 +75,7 @@ impl Turn {
                     headers: BTreeMap::from([("article-id".to_owned(), Some("7".to_owned()))]),
                     session_id: None,
                 },
+                secrets: RequestSecrets::default(),
             }),
             thread: Some(Arc::new(thread.clone())),
             item: Some(Arc::new(message())),
@@ -81,6 +83,7 @@ impl Turn {
             origin: CallOrigin::Handler,
             widgets: Arc::default(),
             turn: sender,
+            seals: Arc::default(),
             cancelled: CancellationToken::new(),
         };
         TaskTracker::new().spawn(serve(receiver, thread, shown.clone()));

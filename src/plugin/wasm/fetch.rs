@@ -110,6 +110,7 @@ impl Fetcher {
             body: if body.is_empty() { HttpBody::None } else { HttpBody::Bytes(body.to_vec()) },
             // The component sees the first byte when all are there.
             timeout: options.and_then(|it| it.first_byte_timeout),
+            credential: None,
         };
         let fetch = async move {
             let (plugin, context) = (&call.plugin.manifest, &call.context);

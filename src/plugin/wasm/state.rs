@@ -152,6 +152,7 @@ impl host::Host for State {
             headers,
             body: body.map_or(HttpBody::None, HttpBody::Bytes),
             timeout: timeout_ms.map(|it| Duration::from_millis(it.into())),
+            credential: None,
         };
         let call = caller.call.clone();
         let fetch =

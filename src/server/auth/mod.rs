@@ -7,6 +7,7 @@ mod session;
 mod token;
 
 use axum::http::{HeaderMap, HeaderValue};
+use secrecy::SecretString;
 use tokio::sync::OnceCell;
 
 use crate::{
@@ -28,6 +29,8 @@ pub struct Caller {
     pub user: User,
     /// A keyed hash of the session id, where the client has a session.
     pub session_id: Option<String>,
+    /// What the login itself was by, for a credential that names it.
+    pub access_token: Option<SecretString>,
     /// For the answer: the session that was made for this browser.
     pub set_cookie: Option<HeaderValue>,
 }
@@ -60,7 +63,7 @@ pub async fn authenticate(
                 if let Some(id) = header::find(headers, &config.auth.header)? {
                     let session_id = find_session_id(server, headers).await?;
                     let user = User::new("header", "", &id);
-                    return Ok(Caller { user, session_id, set_cookie: None });
+                    return Ok(Caller { user, session_id, access_token: None, set_cookie: None });
                 }
             }
             AuthMode::Token | AuthMode::Jwt => {
@@ -68,7 +71,8 @@ pub async fn authenticate(
                 // A token that is there decides: one that is refused is not as good as none.
                 let user = find_bearer(server, &config.auth, token).await?;
                 let session_id = find_session_id(server, headers).await?;
-                return Ok(Caller { user, session_id, set_cookie: None });
+                let access_token = Some(SecretString::from(token));
+                return Ok(Caller { user, session_id, access_token, set_cookie: None });
             }
         }
     }
@@ -132,7 +136,8 @@ async fn find_session_id(server: &Server, headers: &HeaderMap) -> Result<Option<
 
 fn session_caller(session: &Session, key: &SessionKey, set_cookie: Option<HeaderValue>) -> Caller {
     let id = session.public_id(key);
-    Caller { user: User::new("session", "", &id), session_id: Some(id), set_cookie }
+    let user = User::new("session", "", &id);
+    Caller { user, session_id: Some(id), access_token: None, set_cookie }
 }
 
 /// The key of all sessions, loaded when it is first needed and the store can be read.

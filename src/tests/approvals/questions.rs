@@ -14,7 +14,7 @@ use crate::{
         approvals::lines,
         harness::{Server, converse},
     },
-    tool::{Answered, CallContext, Tool, ToolError, ToolProvider, ToolSpec, TurnRequest},
+    tool::{Answered, CallContext, Tool, ToolError, ToolProvider, ToolSet, ToolSpec, TurnRequest},
 };
 
 /// Asks where to, and once more where the answer is "?".
@@ -74,7 +74,7 @@ async fn start() -> Server {
     "#;
     let server = Server::start(&[("plugins/nested.rhai", nested)]).await;
     let generation = server.app.generation();
-    let mut tools = generation.tools.clone();
+    let mut tools = ToolSet::clone(&generation.tools);
     let spec =
         ToolSpec::new("travel".to_owned(), "Travels.".to_owned(), json!({ "type": "object" }));
     let tool = Tool { spec: Arc::new(spec), provider: Arc::new(Travel) };

@@ -68,7 +68,7 @@ async fn start(config: &str) -> Server {
     .await;
     let harmless = ("destructiveHint", false);
     let generation = server.app.generation();
-    let mut tools = generation.tools.clone();
+    let mut tools = (*generation.tools).clone();
     for tool in [
         tool("notes", "search", Approval::Destructive, ("readOnlyHint", true)),
         tool("notes", "broken", Approval::Destructive, harmless),

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     chatkit::Widget,
+    credential::Connect,
     media::is_unseen,
     store::ApprovalState,
     tool::Tool,
@@ -14,6 +15,8 @@ use crate::{
 
 /// Marks the root of these widgets, which plugins do not change.
 const KEY: &str = "kitfox.approval";
+/// Of those that show where the user gives what a call needs.
+const CONNECT: &str = "kitfox.connect";
 
 /// Of a tool's name or title, and of who provides it, in characters.
 const NAME_LENGTH: usize = 80;
@@ -24,6 +27,9 @@ const LENGTH: usize = 6_000;
 
 /// Asks whether this call may run.
 pub fn ask(tool: &Tool, arguments: &Value, need: &Need) -> Widget {
+    if let Need::Connect(connect) = need {
+        return ask_to_connect(tool, connect);
+    }
     let spec = &tool.spec;
     let title = spec.annotations.get("title").and_then(Value::as_str).unwrap_or(&spec.name);
     let provider = match &spec.server {
@@ -68,10 +74,48 @@ pub fn ask(tool: &Tool, arguments: &Value, need: &Need) -> Widget {
     }))
 }
 
+/// Shows where the user gives what the call needs.
+fn ask_to_connect(tool: &Tool, connect: &Connect) -> Widget {
+    let (label, spec) = (name(&connect.label), &tool.spec);
+    let title = spec.annotations.get("title").and_then(Value::as_str).unwrap_or(&spec.name);
+    let button = |label: &str, action: &str| {
+        let action = json!({ "type": action, "loadingBehavior": "container" });
+        json!({ "label": label, "action": action })
+    };
+    // In the label's place, what would end the link does not.
+    let shown: String = label.chars().filter(|it| !"[]()<>`*_\\".contains(*it)).collect();
+    Widget(json!({
+        "type": "Card",
+        "key": KEY,
+        "id": CONNECT,
+        "status": { "text": "Waits for you to connect", "icon": "circle-question" },
+        "children": [
+            { "type": "Text", "value": format!("Connect {label}"), "weight": "semibold" },
+            { "type": "Text", "value": format!("“{}” needs your account there.", name(title)), "size": "sm" },
+            { "type": "Markdown", "value": format!("[Connect {shown}]({})", connect.link) },
+            { "type": "Caption", "value": "It opens in another tab. Come back here and continue." },
+        ],
+        "confirm": button("Continue", APPROVE),
+        "cancel": button("Not now", DENY),
+    }))
+}
+
+/// Whether it is a card that shows where the user gives what a call needs.
+pub fn asks_to_connect(card: &Widget) -> bool {
+    is_card(card) && card.0["id"] == CONNECT
+}
+
 /// The same when it is decided: what was shown stays, and there is nothing to choose.
 pub fn settle(mut card: Widget, state: ApprovalState) -> Widget {
+    let is_connect = asks_to_connect(&card);
     let (text, icon) = match state {
         ApprovalState::Pending => return card,
+        ApprovalState::Approved | ApprovalState::Void if is_connect => {
+            ("Continued", "check-circle")
+        }
+        ApprovalState::Denied | ApprovalState::Passed if is_connect => {
+            ("Not connected", "empty-circle")
+        }
         ApprovalState::Approved => ("Approved", "check-circle"),
         ApprovalState::Denied => ("Denied", "empty-circle"),
         ApprovalState::Passed => ("Not approved", "empty-circle"),

@@ -17,6 +17,7 @@ use crate::{
         ThreadStreamEvent, Widget, WidgetItem, now,
     },
     config::CrossServer,
+    credential::Connect,
     model::ToolCall,
     plugin::Parameters,
     store::{ApprovalState, CallApproval, Record, Settled, StoreError, ToolCallRecord},
@@ -94,6 +95,10 @@ impl Decided {
                     call.name
                 ),
             ),
+            (Decision::Approve, None) if card::asks_to_connect(&card.widget) => (
+                ApprovalState::Void,
+                format!("`{}` is not needed any more: the user has connected", call.name),
+            ),
             (Decision::Approve, None) => (
                 ApprovalState::Void,
                 format!("error: there is no tool `{}` any more: it was not run", call.name),
@@ -121,6 +126,8 @@ pub enum Need {
     Tool,
     /// It may carry what came from one MCP server to another.
     Hop { from: String, to: String },
+    /// The user has to give something first.
+    Connect(Connect),
 }
 
 impl Need {
@@ -168,14 +175,18 @@ impl Turn {
             }
         }
         info!(tool = %call.name, "a call of {} waits for the user's approval", call.name);
+        let shown = match (&arguments, tool.provider.rules()) {
+            (Value::Object(arguments), Some(rules)) => Value::Object(rules.shown(arguments)),
+            _ => arguments,
+        };
         let card = WidgetItem {
             id: ItemId::generate(ItemKind::Message),
             thread_id: self.thread.id.clone(),
             created_at: now(),
-            widget: card::ask(tool, &arguments, need),
+            widget: card::ask(tool, &shown, need),
             copy_text: None,
         };
-        let digest = digest(tool, &call.arguments);
+        let digest = digest(tool, &self.seals.unseal_names(&call.arguments));
         let state = ApprovalState::Pending;
         Ok((CallApproval { card: card.id.clone(), digest, state }, card))
     }

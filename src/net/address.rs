@@ -1,15 +1,13 @@
-//! Which addresses plugins may reach: the public ones, and those that the operator lists.
-
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::Host;
 
 use crate::{
     load_error::LoadError,
-    plugin::permission::{parse_host, split_port},
+    net::{parse_host, split_port},
 };
 
-/// `[plugins] allow_addresses`: what plugins may reach beside the public addresses.
+/// Which addresses may be reached: the public ones, and those that the operator lists.
 #[derive(Debug, Default)]
 pub struct AddressRules(Vec<Allowed>);
 
@@ -28,12 +26,12 @@ struct Network {
 }
 
 impl AddressRules {
-    /// The rules of all entries that are right, and what is wrong with the others.
-    pub fn parse(entries: &[String]) -> (Self, Vec<LoadError>) {
+    /// The rules of all entries of this setting that are right, and what is wrong with the others.
+    pub fn parse(setting: &str, entries: &[String]) -> (Self, Vec<LoadError>) {
         let (mut rules, mut errors) = (Self::default(), Vec::new());
         for entry in entries {
             let Some(allowed) = Allowed::parse(entry) else {
-                let message = format!("`{entry}` in `plugins.allow_addresses` is no address");
+                let message = format!("`{entry}` in `{setting}` is no address");
                 errors.push(LoadError::new("kitfox.toml", message).remedy(
                     "write `host:port`, an address as `10.0.0.7`, or a network as `10.0.0.0/8`",
                 ));
@@ -44,7 +42,15 @@ impl AddressRules {
         (rules, errors)
     }
 
-    /// Whether a plugin that names `host` may be connected to `address`. `port` None: to one that no
+    /// The same, and what is private or on this machine: not what is link-local, where clouds keep secrets.
+    #[must_use]
+    pub fn with_private(mut self) -> Self {
+        let all = |network: &Network| Allowed::Network { network: *network, port: None };
+        self.0.extend(PRIVATE.iter().map(all));
+        self
+    }
+
+    /// Whether whoever names `host` may be connected to `address`. `port` None: to one that no
     /// rule names.
     pub fn admit(&self, host: &str, address: IpAddr, port: Option<u16>) -> bool {
         let address = address.to_canonical();
@@ -144,6 +150,16 @@ const NOT_PUBLIC_V4: &[Network] = &[
     Network::v4(240, 0, 0, 0, 4),     // reserved, and broadcast
 ];
 
+/// Networks that are somebody's own.
+const PRIVATE: &[Network] = &[
+    Network::v4(10, 0, 0, 0, 8),
+    Network::v4(127, 0, 0, 0, 8),
+    Network::v4(172, 16, 0, 0, 12),
+    Network::v4(192, 168, 0, 0, 16),
+    Network { address: IpAddr::V6(Ipv6Addr::LOCALHOST), prefix: 128 },
+    Network::v6(0xfc00, 0, 0, 7),
+];
+
 /// All that is assigned for use on the internet.
 const GLOBAL_V6: Network = Network::v6(0x2000, 0, 0, 3);
 
@@ -187,7 +203,7 @@ mod tests {
 
     fn rules(entries: &[&str]) -> AddressRules {
         let entries: Vec<_> = entries.iter().map(|it| (*it).to_owned()).collect();
-        let (rules, errors) = AddressRules::parse(&entries);
+        let (rules, errors) = AddressRules::parse("plugins.allow_addresses", &entries);
         assert_eq!(errors, []);
         rules
     }
@@ -301,7 +317,7 @@ mod tests {
     fn an_entry_that_is_no_address_is_told_and_not_in_force() {
         let wrong = ["localhost", "10.0.0.0/33", "10.0.0/8", "a b:1", "*:80", "host:0", ""];
         let entries: Vec<_> = wrong.iter().map(|it| (*it).to_owned()).collect();
-        let (rules, errors) = AddressRules::parse(&entries);
+        let (rules, errors) = AddressRules::parse("plugins.allow_addresses", &entries);
         assert_eq!((rules.0.len(), errors.len()), (0, wrong.len()));
         assert_snapshot!(errors[0], @"kitfox.toml: `localhost` in `plugins.allow_addresses` is no address (write `host:port`, an address as `10.0.0.7`, or a network as `10.0.0.0/8`)");
     }

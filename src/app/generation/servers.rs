@@ -1,0 +1,108 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    app::files::ProjectFiles,
+    load_error::LoadError,
+    mcp::{self, Caller, Server, Servers},
+    oauth::Target,
+    plugin::Host,
+};
+
+use super::{Generation, Part, Surroundings};
+
+/// Loads the MCP servers that changed. One that did not keeps its connections; one whose file went is dropped, and
+/// its connections close when its last call is done.
+pub fn load_servers(
+    files: &ProjectFiles,
+    previous: Option<&Generation>,
+    host: &Arc<Host>,
+    surroundings: &Surroundings<'_>,
+    parts: &mut BTreeMap<String, Part>,
+) -> Servers {
+    let mut servers = Servers::default();
+    let same_host = previous.is_some_and(|it| Arc::ptr_eq(&it.host, host));
+    let settings = mcp::Surroundings {
+        config: &host.config,
+        credentials: &host.credentials,
+        project: surroundings.project,
+        variable: &|name| surroundings.environment.0.get(name).cloned(),
+    };
+    let load = |path: &str, text: Arc<str>| Server::load(path, text, surroundings.mcp, &settings);
+    for (path, file) in files.below("plugins").filter(|(path, _)| is_server(path)) {
+        let path = format!("plugins/{path}");
+        let before = previous.and_then(|it| it.parts.get(&path));
+        let last_good = previous.and_then(|it| it.mcp.0.values().find(|it| it.file().path == path));
+        let unchanged = before.filter(|part| {
+            same_host && part.tried == file.hash && !part.errors.iter().any(is_id_conflict)
+        });
+        let (mut part, server) = match unchanged {
+            Some(part) => (part.clone(), last_good.cloned()),
+            None => match files
+                .text(&path)
+                .unwrap_or_else(|| Ok(Arc::from("")))
+                .map_err(|err| vec![err])
+                .and_then(|text| load(&path, text))
+            {
+                Ok(server) => (part(file.hash, Some(file.hash), Vec::new()), Some(server)),
+                Err(errors) => {
+                    // Under the configuration of now: what the operator forbids is forbidden to it too.
+                    let server = match last_good {
+                        Some(server) if same_host => Some(server.clone()),
+                        Some(server) => load(&path, server.text.clone()).ok(),
+                        None => None,
+                    };
+                    let in_force = before.and_then(|it| it.in_force).filter(|_| server.is_some());
+                    (part(file.hash, in_force, errors), server)
+                }
+            },
+        };
+        if let Some(server) = server {
+            let id = server.file().id.clone();
+            if let Some(rival) = servers.0.get(&id) {
+                part = self::part(file.hash, None, vec![id_conflict(&path, rival)]);
+            } else {
+                servers.0.insert(id, server);
+            }
+        }
+        parts.insert(path, part);
+    }
+    servers
+}
+
+impl Generation {
+    /// What users may log in to.
+    pub fn login_targets(&self) -> impl Iterator<Item = Target> {
+        let servers = self.mcp.0.values().filter_map(|it| it.file().oauth.clone());
+        servers.chain(self.host.credentials.targets())
+    }
+
+    /// This generation with the tools that MCP servers offer the caller.
+    pub async fn offered_to(self: &Arc<Self>, caller: Caller<'_>) -> Arc<Self> {
+        if self.mcp.0.is_empty() {
+            return self.clone();
+        }
+        let tools = self.mcp.offer(&self.tools, caller).await;
+        Arc::new(Self { tools, ..Self::clone(self) })
+    }
+}
+
+/// Directly in plugins/, or directly in a pack.
+pub fn is_server(path: &str) -> bool {
+    path.ends_with(mcp::ENDING) && path.matches('/').count() <= 1
+}
+
+const fn part(tried: [u8; 32], in_force: Option<[u8; 32]>, errors: Vec<LoadError>) -> Part {
+    Part { tried, in_force, plugin: None, errors }
+}
+
+const CONFLICT: &str = "is the id of the server in";
+
+fn id_conflict(path: &str, rival: &Server) -> LoadError {
+    let file = rival.file();
+    LoadError::new(path, format!("`{}` {CONFLICT} {} as well", file.id, file.path))
+        .remedy("rename one of the two files")
+}
+
+fn is_id_conflict(err: &LoadError) -> bool {
+    err.message.contains(CONFLICT)
+}

@@ -1,0 +1,57 @@
+use std::{path::PathBuf, sync::Arc};
+
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::store::Store;
+
+/// What the MCP servers of all generations share: it lives as long as the process. Clones share it.
+#[derive(Clone)]
+pub struct Hub(Arc<Inner>);
+
+pub struct Inner {
+    /// Where programs run.
+    pub project: PathBuf,
+    pub store: Store,
+    /// Connections, until the last of them is closed.
+    pub tasks: TaskTracker,
+    /// Cancelled when all connections are to close.
+    pub closing: CancellationToken,
+    changes: watch::Sender<u64>,
+}
+
+impl std::ops::Deref for Hub {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Hub {
+    pub fn new(project: PathBuf, store: Store) -> Self {
+        Self(Arc::new(Inner {
+            project,
+            store,
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            changes: watch::Sender::new(0),
+        }))
+    }
+
+    /// Says when a server's state is another.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    pub fn tell_change(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Closes all connections and waits for it: no program is left.
+    pub async fn close(&self) {
+        self.closing.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}

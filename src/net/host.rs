@@ -1,0 +1,35 @@
+use url::Host;
+
+/// A host as it is compared: lower case, IDNA, without a dot at the end.
+pub fn parse_host(text: &str) -> Option<Host> {
+    if text.contains('*') {
+        return None;
+    }
+    without_dot(Host::parse(text).ok()?)
+}
+
+/// None: nothing but dots would be left, or more than one stands at the end.
+pub fn without_dot(host: Host) -> Option<Host> {
+    let Host::Domain(domain) = host else {
+        return Some(host);
+    };
+    let domain = domain.strip_suffix('.').unwrap_or(&domain);
+    if domain.is_empty() || domain.ends_with('.') {
+        return None;
+    }
+    Some(Host::Domain(domain.to_owned()))
+}
+
+/// Splits `host:port`; the colons of an address in brackets are its own. None: the port is none.
+pub fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
+    let colon = text.rfind(':').filter(|colon| text.rfind(']').is_none_or(|it| it < *colon));
+    let Some(colon) = colon else {
+        return Some((text, None));
+    };
+    let (host, port) = (&text[..colon], &text[colon + 1..]);
+    if !port.bytes().all(|it| it.is_ascii_digit()) {
+        return None;
+    }
+    let port = port.parse().ok().filter(|it| *it != 0)?;
+    Some((host, Some(port)))
+}
