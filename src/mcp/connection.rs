@@ -208,9 +208,9 @@ impl Connection {
             let mut request = ListToolsRequest::with_param(params);
             request.extensions.insert(identity.clone());
             let result = self.peer.send_request(ClientRequest::ListToolsRequest(request)).await;
-            let page = match result.map_err(|err| Fault::of_call(&err))? {
-                ServerResult::ListToolsResult(page) => page,
-                _ => return Err(Fault::Other("it answers with what is no list".to_owned())),
+            let ServerResult::ListToolsResult(page) = result.map_err(|err| Fault::of_call(&err))?
+            else {
+                return Err(Fault::Other("it answers with what is no list".to_owned()));
             };
             list.tools.extend(page.tools);
             list.fresh_for = page.ttl_ms.map(Duration::from_millis);

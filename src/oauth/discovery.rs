@@ -57,12 +57,11 @@ pub async fn discover(
     resource: &Url,
     challenge: Option<Challenge>,
 ) -> Result<Discovered, OAuthError> {
-    let challenge = match challenge {
-        Some(challenge) => Some(challenge),
-        None => {
-            let answer = door.probe(resource).await.map_err(OAuthError::Unavailable)?;
-            Challenge::parse(answer.challenges.iter().map(String::as_str))
-        }
+    let challenge = if challenge.is_some() {
+        challenge
+    } else {
+        let answer = door.probe(resource).await.map_err(OAuthError::Unavailable)?;
+        Challenge::parse(answer.challenges.iter().map(String::as_str))
     };
     let challenge = challenge.unwrap_or_default();
     let Some(metadata) = find_resource(door, resource, &challenge).await? else {
@@ -92,27 +91,26 @@ async fn discover_legacy(
     challenge: Challenge,
 ) -> Result<Discovered, OAuthError> {
     let base = origin(resource);
-    let server = match find_server(door, resource, &base).await? {
-        Some(server) => server,
-        None => {
-            let endpoint = |path: &str| {
-                let mut url = resource.clone();
-                url.set_query(None);
-                url.set_path(path);
-                url
-            };
-            ServerMetadata {
-                issuer: base,
-                authorization_endpoint: endpoint("/authorize"),
-                token_endpoint: endpoint("/token"),
-                registration_endpoint: Some(endpoint("/register")),
-                scopes_supported: Vec::new(),
-                response_types_supported: None,
-                code_challenge_methods_supported: None,
-                token_endpoint_auth_methods_supported: None,
-                client_id_metadata_document_supported: false,
-                authorization_response_iss_parameter_supported: false,
-            }
+    let server = if let Some(server) = find_server(door, resource, &base).await? {
+        server
+    } else {
+        let endpoint = |path: &str| {
+            let mut url = resource.clone();
+            url.set_query(None);
+            url.set_path(path);
+            url
+        };
+        ServerMetadata {
+            issuer: base,
+            authorization_endpoint: endpoint("/authorize"),
+            token_endpoint: endpoint("/token"),
+            registration_endpoint: Some(endpoint("/register")),
+            scopes_supported: Vec::new(),
+            response_types_supported: None,
+            code_challenge_methods_supported: None,
+            token_endpoint_auth_methods_supported: None,
+            client_id_metadata_document_supported: false,
+            authorization_response_iss_parameter_supported: false,
         }
     };
     let mut named = resource.clone();

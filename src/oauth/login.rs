@@ -251,13 +251,11 @@ fn check_issuer(login: &Login, issuer: Option<&str>) -> Result<(), OAuthError> {
 }
 
 fn refusal(label: &str, error: &str) -> String {
-    match error {
-        "access_denied" => format!("{label} was not connected: the login was refused there"),
-        _ => {
-            let error: String = error.chars().filter(|it| it.is_ascii_graphic()).take(60).collect();
-            format!("{label} was not connected: its login ended with `{error}`")
-        }
+    if error == "access_denied" {
+        return format!("{label} was not connected: the login was refused there");
     }
+    let error: String = error.chars().filter(char::is_ascii_graphic).take(60).collect();
+    format!("{label} was not connected: its login ended with `{error}`")
 }
 
 /// 256 random bits, in characters that a URL may have.

@@ -46,8 +46,11 @@ pub struct Shared {
     vault: Vault,
     /// A refresh that was sent is finished, though nobody waits for it any more.
     tasks: TaskTracker,
-    refreshing: Mutex<HashMap<(UserKey, String), Weak<tokio::sync::Mutex<()>>>>,
+    refreshing: Mutex<Refreshing>,
 }
+
+/// Whose tokens of what are being refreshed: one at a time.
+type Refreshing = HashMap<(UserKey, String), Weak<tokio::sync::Mutex<()>>>;
 
 /// What a user may log in to.
 #[derive(Clone)]

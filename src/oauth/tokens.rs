@@ -211,7 +211,7 @@ impl OAuth {
             vault.delete(&sealed).await?;
             return Err(needed());
         };
-        let client = self.current_client(target, &tokens);
+        let client = current_client(target, &tokens);
         let mut fields =
             vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token.as_str())];
         if let Some(resource) = &tokens.resource {
@@ -244,15 +244,6 @@ impl OAuth {
             return Ok(newer.access_token.into());
         }
         Ok(tokens.access_token.into())
-    }
-
-    /// Of a client that the operator registered the secret may have been changed.
-    fn current_client(&self, target: &Target, tokens: &Tokens) -> Client {
-        let mut client = tokens.client.clone();
-        if let Some(registered) = target.client.as_ref().filter(|it| it.id == client.id) {
-            client.secret = registered.secret.as_ref().map(|it| it.expose_secret().to_owned());
-        }
-        client
     }
 
     fn turnstile(&self, user: &UserKey, key: &str) -> Arc<tokio::sync::Mutex<()>> {
@@ -361,4 +352,13 @@ pub async fn ask_for_tokens(
         return Err(TokenError::Refused("no_bearer_token".to_owned()));
     }
     Ok(answer)
+}
+
+/// Of a client that the operator registered the secret may have been changed.
+fn current_client(target: &Target, tokens: &Tokens) -> Client {
+    let mut client = tokens.client.clone();
+    if let Some(registered) = target.client.as_ref().filter(|it| it.id == client.id) {
+        client.secret = registered.secret.as_ref().map(|it| it.expose_secret().to_owned());
+    }
+    client
 }

@@ -196,7 +196,7 @@ async fn a_token_that_is_not_taken_any_more_is_refreshed_and_the_call_goes_on() 
     assert_eq!(authority.refreshes(), 1);
     // A login that was revoked has to be done again.
     authority.revoke();
-    server.model.push(ScriptedResponse::call("calendar__next", json!({})));
+    server.model.push(ScriptedResponse::call("calendar__connect", json!({})));
     let events = server.say("ada", &thread, "and now?").await;
     find_card(&events);
 }

@@ -115,8 +115,8 @@ fn plan(servers: &Servers, project: &Path) -> anyhow::Result<Vec<Planned>> {
             continue;
         }
         let path = project.join(&file.path);
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("{} is not readable", file.path))?;
+        let bytes = fs::read(&path).with_context(|| format!("{} is not readable", file.path))?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         let from_model = file.rules.from_model().map(|(name, it)| (name.to_owned(), it.to_owned()));
         planned.push(Planned {
             id: id.clone(),
@@ -286,8 +286,9 @@ fn write_copy(
     }
     fs::write(folder.join("kitfox.toml"), settings)?;
     let names = canaries.secrets.keys();
-    let lines: String =
+    let lines: Vec<_> =
         names.map(|name| format!("CREDENTIAL {name} {{{{ credential.{name} }}}}\n")).collect();
+    let lines = lines.concat();
     fs::write(
         folder.join(format!("prompts/{AGENT}.md")),
         format!("---\ntitles: false\n---\nPass what stands here:\n{lines}"),

@@ -68,7 +68,7 @@ impl StandIn {
         let (method, path) = (line.next().unwrap_or_default(), line.next().unwrap_or_default());
         let answer = match (method, request["method"].as_str()) {
             ("POST", Some(name)) if !request["id"].is_null() => {
-                self.result(path, name, &request, &head)
+                Some(self.result(path, name, &request, &head))
             }
             ("POST", _) => Some(Value::Null),
             _ => None,
@@ -86,7 +86,7 @@ impl StandIn {
         stream.get_mut().shutdown().await
     }
 
-    fn result(&self, path: &str, method: &str, request: &Value, head: &str) -> Option<Value> {
+    fn result(&self, path: &str, method: &str, request: &Value, head: &str) -> Value {
         let id = path.trim_start_matches('/');
         let result = match method {
             "initialize" => json!({
@@ -100,8 +100,9 @@ impl StandIn {
                 let sent = format!("{id} {arguments} {head}");
                 let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
                 seen.push_str(&sent);
-                let hex: String = sent.bytes().map(|it| format!("{it:02x}")).collect();
-                let percent: String = sent.bytes().map(|it| format!("%{it:02X}")).collect();
+                let hex: Vec<_> = sent.bytes().map(|it| format!("{it:02x}")).collect();
+                let percent: Vec<_> = sent.bytes().map(|it| format!("%{it:02X}")).collect();
+                let (hex, percent) = (hex.concat(), percent.concat());
                 let base64 =
                     base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &sent);
                 let text =
@@ -111,10 +112,10 @@ impl StandIn {
             }
             _ => {
                 let error = json!({ "code": -32601, "message": "Method not found" });
-                return Some(json!({ "jsonrpc": "2.0", "id": request["id"], "error": error }));
+                return json!({ "jsonrpc": "2.0", "id": request["id"], "error": error });
             }
         };
-        Some(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result }))
+        json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })
     }
 
     fn tool(&self, id: &str) -> Value {

@@ -63,7 +63,9 @@ fn hide_in(schema: &mut Value, name: &str, depth: usize) {
     for key in SAME_VALUE {
         match object.get_mut(*key) {
             Some(Value::Array(schemas)) => {
-                schemas.iter_mut().for_each(|it| hide_in(it, name, depth - 1));
+                for schema in schemas {
+                    hide_in(schema, name, depth - 1);
+                }
             }
             Some(other) => hide_in(other, name, depth - 1),
             None => (),

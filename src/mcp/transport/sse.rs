@@ -59,7 +59,7 @@ struct TooLarge;
 fn is_too_large(err: &SseError) -> bool {
     let SseError::Body(err) = err else { return false };
     let err = err.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    err.is_some_and(|it| it.is::<TooLarge>())
+    matches!(err, Some(err) if err.is::<TooLarge>())
 }
 
 /// The bytes, up to the first event that is larger than a message may be.

@@ -87,6 +87,7 @@ async fn a_database_of_the_first_version_is_brought_up_to_date() {
     for query in [
         "drop table attachments",
         "drop index items_waiting",
+        "drop table sealed",
         "delete from _sqlx_migrations where version > 1",
     ] {
         sqlx::query(query).execute(&mut old).await.unwrap();

@@ -16,7 +16,7 @@ use crate::{
     tests::{
         harness::{chatkit_request, converse, input},
         mcp::{
-            fake::{Fake, result, text, tool},
+            fake::{Fake, result, text, tool, usual},
             status, tools, with,
         },
     },
@@ -133,13 +133,11 @@ async fn whoever_leaves_cancels_the_call_at_the_server() {
                     cancelled.notify_one();
                 }
                 let tools = json!([tool("hang")]);
-                match crate::tests::mcp::fake::usual(&seen.body, &tools) {
-                    Some(response) => response,
-                    None => {
-                        called.notify_one();
-                        std::future::pending().await
-                    }
+                if let Some(response) = usual(&seen.body, &tools) {
+                    return response;
                 }
+                called.notify_one();
+                std::future::pending().await
             }
         })
         .await

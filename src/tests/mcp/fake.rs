@@ -131,6 +131,7 @@ pub fn usual(request: &Value, tools: &Value) -> Option<Response> {
     })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "tests write it where they pass it")]
 pub fn result(request: &Value, result: Value) -> Response {
     Json(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })).into_response()
 }

@@ -122,15 +122,17 @@ async fn a_redirect_is_not_followed_and_a_challenge_not_fetched() {
     .await;
     assert_eq!(
         challenged,
-        r#"output "error: the server `notes` wants the user to log in, or does not take their credentials""#
+        r#"output "error: the server `notes` wants the user to log in, or does not take their credentials; where it knows OAuth, the operator adds `[oauth]` to its file""#
     );
     assert_eq!(elsewhere.seen.lock().unwrap().len(), 0);
 }
 
 #[tokio::test]
 async fn results_without_measure_are_bounded() {
-    let endless =
-        || stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 65536])));
+    let endless = || {
+        let chunk = Bytes::from(vec![b'x'; 65536]);
+        stream::repeat_with(move || Ok::<_, std::io::Error>(chunk.clone()))
+    };
     let large = told("", move |_| {
         let begin = stream::once(async { Ok(Bytes::from_static(b"{\"jsonrpc\":\"")) });
         json_response(Body::from_stream(begin.chain(endless().take(1024))))
