@@ -141,7 +141,8 @@ async fn once_compiled(path: &Path, call: &Value, calls: usize) {
 fn load(app: &App, bytes: &[u8]) -> (Arc<dyn plugin::Plugin>, Duration) {
     let generation = app.generation();
     let (config, models) = (generation.config.clone(), generation.models.clone());
-    let host = Arc::new(Host::new(config, models, app.store.clone(), Approvals::default()));
+    let host =
+        Arc::new(Host::new(config, models, app.store.clone(), Approvals::default(), &app.logins));
     let files = [("guest.wasm".to_owned(), Arc::from(bytes))].into_iter().collect();
     let files =
         PluginFiles { path: "plugins/guest.wasm".to_owned(), name: "guest".to_owned(), files };

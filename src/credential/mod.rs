@@ -168,13 +168,7 @@ impl Credentials {
             )));
         };
         let secret = credential.source.fetch(context).await?;
-        if secret.expose().chars().count() < SECRET_CHARACTERS {
-            return Err(CredentialError::Unusable {
-                credential: name.to_owned(),
-                reason: format!("it has fewer than {SECRET_CHARACTERS} characters"),
-            });
-        }
-        Ok(secret)
+        long_enough(name, secret)
     }
 
     /// Whether [`Self::fetch`] would give one.
@@ -203,3 +197,14 @@ impl Credentials {
 
 #[cfg(test)]
 mod tests;
+
+/// What is shorter cannot be told from other text (mcp.md §4).
+fn long_enough(name: &str, secret: Secret) -> Result<Secret, CredentialError> {
+    if secret.expose().chars().count() < SECRET_CHARACTERS {
+        return Err(CredentialError::Unusable {
+            credential: name.to_owned(),
+            reason: format!("it has fewer than {SECRET_CHARACTERS} characters"),
+        });
+    }
+    Ok(secret)
+}

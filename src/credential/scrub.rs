@@ -66,7 +66,7 @@ impl Scrubber {
     ) -> Self {
         let mut written = Vec::new();
         let mut plain = Vec::new();
-        for (credential, secret) in secrets {
+        for (credential, secret) in secrets.into_iter().filter(|(_, it)| !it.expose().is_empty()) {
             let pattern =
                 |text: String, form| Pattern { text, credential: credential.to_owned(), form };
             plain.push(pattern(secret.expose().to_owned(), Form::Text));
@@ -81,6 +81,8 @@ impl Scrubber {
             };
             written.push(pattern);
         }
+        // Of a text so short that one of its forms is nothing, nothing is found in that form.
+        written.retain(|it| !it.text.is_empty());
         let mut begins = vec![false; 256];
         for pattern in &written {
             begins[usize::from(pattern.text.as_bytes()[0])] = true;
@@ -422,7 +424,11 @@ mod tests {
             SECRET.to_owned(),
             json!(SECRET).to_string(),
             json!(SECRET).to_string().replace('/', "\\/").replace('é', "\\u00e9"),
-            SECRET.chars().map(|it| format!("\\u{:04x}", u32::from(it))).collect(),
+            SECRET
+                .chars()
+                .map(|it| format!("\\u{:04x}", u32::from(it)))
+                .collect::<Vec<_>>()
+                .concat(),
             percent(&|it| it.is_ascii_alphanumeric()),
             percent(&|it| it.is_ascii() && it != b'-'),
             percent(&|_| false).to_lowercase(),
@@ -478,6 +484,15 @@ mod tests {
             ("kfh_0123456789abcdefkf", "kfh_0123456789abcdef"),
         ] {
             assert_eq!(&text[..scrubber().decided(text)], expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_shortest_secret_breaks_nothing() {
+        for text in ["", "a", "ab"] {
+            let secret = Secret::from(text.to_owned());
+            let scrubber = Scrubber::new([("notes", &secret)], []);
+            assert_eq!(scrubber.scrub("xyz"), "xyz", "{text}");
         }
     }
 }

@@ -280,7 +280,7 @@ mod tests {
         for text in [
             format!("kfh_{digits}"),
             format!("see KFH_{}!", digits.to_uppercase()),
-            format!("k\u{200b}fh_0123456789\u{200d}abcdef"),
+            "k\u{200b}fh_0123456789\u{200d}abcdef".to_owned(),
             format!("kfh_ {digits}"),
         ] {
             assert!(suspicious_digits(&text).is_some(), "{text}");

@@ -154,17 +154,17 @@ async fn each_source_gives_its_secret_and_says_what_is_missing() {
     let full = request(&credentials, "ada", HEADERS);
     let empty =
         request(&credentials, "ada", &[("x-token", "short"), ("authorization", "Basic xxxxxxxx")]);
-    let mut shown = String::new();
+    let mut shown = Vec::new();
     for name in ["key", "bearer", "token", "claim", "other"] {
         for context in [&full, &empty] {
             let fetched = match credentials.fetch(name, context).await {
                 Ok(secret) => secret.expose().to_owned(),
                 Err(err) => err.to_string(),
             };
-            shown += &format!("{name}: {fetched}\n");
+            shown.push(format!("{name}: {fetched}"));
         }
     }
-    assert_snapshot!(shown, @r"
+    assert_snapshot!(shown.join("\n"), @r"
     key: sk-static-1
     key: sk-static-1
     bearer: tok-bearer-1

@@ -122,13 +122,14 @@ impl Server {
                 self.file().id
             )));
         }
-        let link = self.link(caller, &identity);
-        let _use = link.hold();
         let timeout = self.file().timeout;
         // What was not sent can be sent again, once.
         let mut tries = 2;
         loop {
             tries -= 1;
+            // Anew each time: one that another made, and that is gone, is not made again for this caller.
+            let link = self.link(caller, &identity);
+            let _use = link.hold();
             let ready = tokio::time::timeout(timeout, link.ready(&identity)).await;
             let result = match ready.unwrap_or(Err(Fault::Timeout(timeout.as_secs()))) {
                 Ok(connection) => {
@@ -139,6 +140,7 @@ impl Server {
                     }
                     result
                 }
+                Err(_) if !link.is_of(&identity) => Err(NoAnswer::NotSent),
                 Err(fault) => Err(NoAnswer::Fault(fault)),
             };
             match result {

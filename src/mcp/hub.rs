@@ -1,9 +1,12 @@
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::store::Store;
+
+/// What closing may take: a program that is to end is asked twice, and killed.
+const CLOSE: Duration = Duration::from_secs(10);
 
 /// What the MCP servers of all generations share: it lives as long as the process. Clones share it.
 #[derive(Clone)]
@@ -52,6 +55,8 @@ impl Hub {
     pub async fn close(&self) {
         self.closing.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
+        if tokio::time::timeout(CLOSE, self.tasks.wait()).await.is_err() {
+            tracing::warn!("some MCP servers did not let go within {} s", CLOSE.as_secs());
+        }
     }
 }

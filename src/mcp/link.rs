@@ -59,6 +59,8 @@ pub struct Link {
     target: Arc<Target>,
     /// Whether it needs nobody: then it is made again by itself.
     is_own: bool,
+    /// Of the identity that it is made with.
+    fingerprint: [u8; 32],
     state: watch::Sender<State>,
     /// Failures in a row.
     failures: Mutex<u32>,
@@ -96,10 +98,11 @@ enum End {
 }
 
 impl Link {
-    pub fn new(target: Arc<Target>, is_own: bool) -> Arc<Self> {
+    pub fn new(target: Arc<Target>, is_own: bool, fingerprint: [u8; 32]) -> Arc<Self> {
         Arc::new(Self {
             target,
             is_own,
+            fingerprint,
             state: watch::Sender::new(State::Stopped),
             failures: Mutex::new(0),
             used: Mutex::new(Instant::now()),
@@ -127,8 +130,16 @@ impl Link {
         *lock(&self.in_use) == 0 && lock(&self.used).elapsed() >= pause
     }
 
-    /// Begins to connect where that is due.
+    /// Whether it is made with this identity. Others may use it while it stands.
+    pub fn is_of(&self, identity: &Identity) -> bool {
+        self.fingerprint == identity.fingerprint()
+    }
+
+    /// Begins to connect where that is due, and whose link it is.
     pub fn begin(self: &Arc<Self>, identity: &Identity) {
+        if !self.is_of(identity) {
+            return;
+        }
         let begins = self.state.send_if_modified(|state| {
             match state {
                 State::Stopped => (),
@@ -156,6 +167,9 @@ impl Link {
     /// The connection, once it stands.
     pub async fn ready(self: &Arc<Self>, identity: &Identity) -> Result<Arc<Connection>, Fault> {
         self.begin(identity);
+        if !self.is_of(identity) && !matches!(self.state(), State::Ready(_)) {
+            return Err(Fault::Broken);
+        }
         let mut states = self.state.subscribe();
         let state = states
             .wait_for(|state| match state {

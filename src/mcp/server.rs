@@ -223,7 +223,7 @@ impl Server {
         if links.len() >= MOST {
             links.retain(|_, link| !link.is_idle(Duration::from_mins(1)));
         }
-        let link = Link::new(self.target.clone(), is_own);
+        let link = Link::new(self.target.clone(), is_own, key.fingerprint);
         links.insert(key, link.clone());
         link
     }
@@ -250,8 +250,11 @@ impl Server {
         lock(&self.links).values().cloned().collect()
     }
 
-    /// What it says of how its tools are used.
+    /// What it says of how its tools are used. What it says to one user is not for others.
     pub fn instructions(&self) -> Option<String> {
+        if self.is_per_user || !matches!(self.file().pool, None | Some(Pool::Shared)) {
+            return None;
+        }
         self.links().iter().find_map(|link| match link.state() {
             State::Ready(connection) => connection.info.instructions.clone(),
             State::Stopped | State::Connecting { .. } | State::Failed { .. } => None,

@@ -129,7 +129,7 @@ pub fn connect(file: &ServerFile) -> Arc<ListedTool> {
 }
 
 impl ListedTool {
-    /// Whether it is no tool of the server: see [`connect`].
+    /// Whether it is no tool of the server: see `connect`.
     pub fn is_connect(&self) -> bool {
         self.hash.is_empty()
     }

@@ -64,8 +64,10 @@ pub async fn receive(
     request: Request,
 ) -> Result<(HeaderMap, bytes::Bytes, Caller), ApiError> {
     let (parts, body) = request.into_parts();
-    body::require_json(&parts.headers)?;
-    let caller = auth::authenticate(server, &parts.headers, NewSession::Make).await?;
+    body::require_json(&parts.headers).map_err(ApiError::closing)?;
+    let caller = auth::authenticate(server, &parts.headers, NewSession::Make)
+        .await
+        .map_err(ApiError::closing)?;
     let limit = server.app.generation().config.limits.body_bytes;
     let body = body::read(&parts.headers, body, limit).await?;
     Ok((parts.headers, body, caller))

@@ -2,7 +2,10 @@ use std::{any::Any, fmt};
 
 use axum::{
     body::Body,
-    http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderValue, StatusCode,
+        header::{CONNECTION, CONTENT_TYPE},
+    },
     response::{IntoResponse, Response},
 };
 use serde_json::{Map, Value};
@@ -20,6 +23,8 @@ pub struct ApiError {
     /// The path of the field that is wrong.
     field: Option<String>,
     header: Option<(&'static str, &'static str)>,
+    /// The connection ends with it.
+    closes: bool,
     /// What is wrong with who is asking.
     login: Option<Login>,
 }
@@ -47,7 +52,14 @@ impl Login {
 
 impl ApiError {
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), field: None, header: None, login: None }
+        Self {
+            status,
+            message: message.into(),
+            field: None,
+            header: None,
+            closes: false,
+            login: None,
+        }
     }
 
     /// Nobody is known to be asking (RFC 6750 §3).
@@ -94,12 +106,13 @@ impl ApiError {
 
     /// The connection ends with it, because the rest of the body is not read.
     pub fn unread(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { header: Some(("connection", "close")), ..Self::new(status, message) }
+        Self::new(status, message).closing()
     }
 
     /// The same, where the rest of the body may not have been read.
+    #[must_use]
     pub fn closing(self) -> Self {
-        Self { header: self.header.or(Some(("connection", "close"))), ..self }
+        Self { closes: true, ..self }
     }
 
     /// Nothing was done: the client may try again soon.
@@ -144,6 +157,9 @@ impl IntoResponse for ApiError {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some((name, value)) = self.header {
             headers.insert(name, HeaderValue::from_static(value));
+        }
+        if self.closes {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response.extensions_mut().insert(self);
         response

@@ -36,8 +36,8 @@ pub fn page(status: StatusCode, title: &str, body: &str) -> Response {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    // Its own address may hold a code.
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // Its own address may hold a code. With `no-referrer` browsers would post its forms from the origin `null`.
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     response
 }

@@ -151,7 +151,8 @@ async fn guard(State(server): State<Server>, request: Request, next: Next) -> Re
     let (parts, body) = request.into_parts();
     let passed = match guard::check(&config.server, server.reach, &parts) {
         Ok(passed) => passed,
-        Err(err) => return err.into_response(),
+        // Its body is not read.
+        Err(err) => return err.closing().into_response(),
     };
     let mut response = match guard::preflight(&parts) {
         Some(response) => response,

@@ -50,7 +50,7 @@ impl Cover {
         match update {
             ThreadItemUpdate::TextDelta { content_index, delta } => {
                 let place = Streaming::Part(item_id.clone(), content_index);
-                let delta = self.hold(place, delta, &scrubber);
+                let delta = self.hold(place, &delta, &scrubber);
                 if delta.is_empty() {
                     return Vec::new();
                 }
@@ -59,7 +59,7 @@ impl Cover {
             }
             ThreadItemUpdate::WidgetTextDelta { component_id, delta, done } => {
                 let place = Streaming::Component(item_id.clone(), component_id.clone());
-                let mut delta = self.hold(place.clone(), delta, &scrubber);
+                let mut delta = self.hold(place.clone(), &delta, &scrubber);
                 if done {
                     delta.push_str(&self.held.remove(&place).unwrap_or_default());
                 }
@@ -110,10 +110,9 @@ impl Cover {
             return Cow::Borrowed(value);
         }
         match clean(value, &self.seals.scrubber()) {
-            Cleaned::Same => Cow::Borrowed(value),
             Cleaned::Other(value) => Cow::Owned(value),
-            // It is of a form that no replaced text can break.
-            Cleaned::Broken => Cow::Borrowed(value),
+            // What is kept is of a form that no replaced text can break.
+            Cleaned::Same | Cleaned::Broken => Cow::Borrowed(value),
         }
     }
 
@@ -140,9 +139,9 @@ impl Cover {
     }
 
     /// The text that is decided on now; the rest waits for what follows.
-    fn hold(&mut self, place: Streaming, delta: String, scrubber: &Scrubber) -> String {
+    fn hold(&mut self, place: Streaming, delta: &str, scrubber: &Scrubber) -> String {
         let mut text = self.held.remove(&place).unwrap_or_default();
-        text.push_str(&delta);
+        text.push_str(delta);
         let rest = text.split_off(scrubber.decided(&text));
         if !rest.is_empty() {
             self.held.insert(place, rest);

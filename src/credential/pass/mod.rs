@@ -13,7 +13,8 @@ use serde_json::{Map, Value};
 use tracing::warn;
 
 use super::{
-    CredentialError, Credentials, Seals, Secret, Source, seals::InPrompt, template::Template,
+    CredentialError, Credentials, Seals, Secret, Source, long_enough, seals::InPrompt,
+    template::Template,
 };
 use crate::{chatkit::ThreadId, context::RequestContext};
 
@@ -153,7 +154,7 @@ impl PassRules {
 
     async fn fetch(&self, name: &str, request: &RequestContext) -> Result<Secret, CredentialError> {
         match &self.login {
-            Some(login) if name == LOGIN => login.fetch(request).await,
+            Some(login) if name == LOGIN => long_enough(name, login.fetch(request).await?),
             Some(_) | None => self.credentials.fetch(name, request).await,
         }
     }

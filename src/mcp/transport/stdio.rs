@@ -39,6 +39,8 @@ const LAST_LINES: usize = 5;
 const LOGGED_LINES: u32 = 50;
 /// Calls whose answer may still come.
 const MAX_WAITING: usize = 1024;
+/// Calls that were answered, of which a program may still log something.
+const MAX_ANSWERED: usize = 64;
 
 /// A running program that is spoken to over its input and output.
 pub struct StdioWire {
@@ -62,6 +64,8 @@ pub struct Process {
 struct Waiting {
     own: Identity,
     calls: BTreeMap<i64, Identity>,
+    /// Those of the last that were answered: what a program logs of a call may come after its answer.
+    answered: VecDeque<Identity>,
 }
 
 /// Starts the program, in the project's folder and in a process group of its own.
@@ -92,12 +96,25 @@ pub fn start(
     let stderr = child.stderr.take().ok_or_else(missing)?;
     let (ended_sender, ended) = watch::channel(None);
     let process = Process { end: CancellationToken::new(), ended, last_lines: Arc::default() };
-    tasks.spawn(listen(id.to_owned(), stderr, identity.clone(), process.last_lines.clone()));
+    let waiting = Waiting { own: identity, calls: BTreeMap::new(), answered: VecDeque::new() };
+    let waiting = Arc::new(Mutex::new(waiting));
+    let listening = listen(id.to_owned(), stderr, waiting.clone(), process.last_lines.clone());
+    let ended_process = process.clone();
+    tasks.spawn(async move {
+        tokio::select! {
+            () = listening => (),
+            // What it left behind may hold its error output open.
+            () = async {
+                ended_process.ended().await;
+                tokio::time::sleep(LAST_WORDS).await;
+            } => (),
+        }
+    });
     tasks.spawn(keep(child, process.end.clone(), ended_sender));
     let wire = StdioWire {
         reader: Lines::new(stdout),
         writer: Arc::new(tokio::sync::Mutex::new(Some(stdin))),
-        waiting: Arc::new(Mutex::new(Waiting { own: identity, calls: BTreeMap::new() })),
+        waiting,
         process: process.clone(),
     };
     Ok((wire, process))
@@ -185,7 +202,7 @@ impl Drop for Group {
 async fn listen(
     id: String,
     stderr: impl AsyncRead + Send + Unpin,
-    identity: Identity,
+    waiting: Arc<Mutex<Waiting>>,
     last_lines: Arc<Mutex<VecDeque<String>>>,
 ) {
     let mut lines = Lines::new(stderr);
@@ -195,7 +212,8 @@ async fn listen(
             Line::Whole(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Line::TooLong(_) => "(a line that is too long)".to_owned(),
         };
-        let text = clean_line(&identity.scrub(&text), LINE_CHARACTERS);
+        let text = waiting.lock().unwrap_or_else(PoisonError::into_inner).scrub(&text);
+        let text = clean_line(&text, LINE_CHARACTERS);
         if text.is_empty() {
             continue;
         }
@@ -323,9 +341,23 @@ impl Waiting {
             JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => None,
         };
         if let Some(RequestId::Number(id)) = id {
-            self.calls.remove(id);
+            self.answered.extend(self.calls.remove(id));
+            if self.answered.len() > MAX_ANSWERED {
+                self.answered.pop_front();
+            }
         }
         Some(message)
+    }
+
+    /// A line of its log, without the secrets that went out to it.
+    fn scrub(&self, text: &str) -> String {
+        let mut text = self.own.scrub(text).into_owned();
+        for identity in self.calls.values().chain(&self.answered) {
+            if let std::borrow::Cow::Owned(scrubbed) = identity.scrub(&text) {
+                text = scrubbed;
+            }
+        }
+        text
     }
 }
 

@@ -37,8 +37,10 @@ const INVALID_REQUEST: i32 = -32600;
 /// `POST /mcp`
 pub async fn answer(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
-    body::require_json(&parts.headers)?;
-    let caller = auth::authenticate(&server, &parts.headers, NewSession::Never).await?;
+    body::require_json(&parts.headers).map_err(ApiError::closing)?;
+    let caller = auth::authenticate(&server, &parts.headers, NewSession::Never)
+        .await
+        .map_err(ApiError::closing)?;
     let context = Arc::new(context::gather(&server, &parts.headers, Some(&caller), &[]));
     let generation = server.app.generation();
     let limit = generation.config.limits.body_bytes;

@@ -35,6 +35,7 @@ impl Issuer {
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(async || Json(about)))
             .route("/keys", get(fetch));
+        #[expect(clippy::disallowed_methods, reason = "the test ends the server itself")]
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let issuer = Self { url, keys, fetches, server };
         issuer.publish(&["rsa", "p256", "p384", "ed25519"]);

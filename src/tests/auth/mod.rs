@@ -245,7 +245,7 @@ async fn tokens_that_the_operator_gave_out_are_known_by_their_hash() {
         roles = ["operator"]
     "#;
     let hash = Sha256::digest("kf-ci-secret");
-    let hash: String = hash.iter().map(|it| format!("{it:02x}")).collect();
+    let hash = hash.iter().map(|it| format!("{it:02x}")).collect::<Vec<_>>().concat();
     let config = config.replace("HASH", &hash);
     let files = [("kitfox.toml", config.as_str()), ("plugins/who.rhai", WHO)];
     let server = Server::start_with(&files, &[("KITFOX_AUTH__MODE", "token")]).await;

@@ -82,7 +82,7 @@ async fn a_secret_is_found_nowhere_but_on_the_wire_to_its_server() {
         ("logs", logs),
         ("the other server", format!("{:?}", scene.other.seen.lock().unwrap())),
     ];
-    let hex = CANARY.bytes().map(|it| format!("{it:02x}")).collect::<String>();
+    let hex = CANARY.bytes().map(|it| format!("{it:02x}")).collect::<Vec<_>>().concat();
     for (place, text) in places {
         assert!(!text.is_empty(), "{place}");
         for form in
@@ -94,4 +94,63 @@ async fn a_secret_is_found_nowhere_but_on_the_wire_to_its_server() {
             assert_eq!(found, None, "{form} in {place}");
         }
     }
+}
+
+/// A program that logs each call, before and after its answer.
+#[cfg(unix)]
+const TALKATIVE: &str = r#"#!/bin/sh
+while IFS= read -r line; do
+  id=${line#*\"id\":}; id=${id%%[,\}]*}
+  say() { printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$id" "$1"; }
+  case $line in
+    *'"method":"server/discover"'*)
+      printf '{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"no"}}\n' "$id" ;;
+    *'"method":"initialize"'*)
+      say '{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"sh","version":"1"}}' ;;
+    *'"method":"tools/list"'*)
+      say '{"tools":[{"name":"note","inputSchema":{"type":"object","properties":{"user_id":{},"access_token":{}}}}]}' ;;
+    *'"method":"tools/call"'*)
+      token=${line#*access_token}; token=${token%%\}*}
+      echo "called with $token" >&2
+      say '{"content":[{"type":"text","text":"noted"}]}'
+      sleep 0.1
+      echo "answered $token" >&2 ;;
+  esac
+done
+"#;
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_a_program_logs_of_a_call_is_free_of_its_secrets() {
+    use std::{os::unix::fs::PermissionsExt, time::Duration};
+
+    let logs = Logs::default();
+    let writer = logs.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+    let guard = tracing::subscriber::set_default(subscriber.finish());
+    let text = || String::from_utf8_lossy(&logs.0.lock().unwrap()).into_owned();
+
+    let config = super::CONFIG.replace("[mcp]", "[mcp]\nstdio = true");
+    let scene = Scene::start_on(RULES, &[("kitfox.toml", &config)], "sqlite::memory:").await;
+    let program = scene.server.folder.path().join("server.sh");
+    std::fs::write(&program, TALKATIVE).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let file = format!("transport = \"stdio\"\ncommand = \"./server.sh\"\n{RULES}");
+    scene.server.save("plugins/notes.mcp.toml", &file).await;
+    assert_eq!(scene.server.errors(), "");
+    let note = call("notes__note", json!({ "access_token": HANDLE }));
+    scene.turn_of("ada", CANARY, None, &[note, ScriptedResponse::text("done")]).await;
+    assert_eq!(scene.last_output(), "noted");
+    tokio::time::timeout(Duration::from_secs(30), async {
+        while !text().contains("answered") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .unwrap();
+    scene.server.app.close().await;
+    drop(guard);
+    let logs = text();
+    assert!(logs.contains("called with") && logs.contains("[credential notes_token]"), "{logs}");
+    assert!(!logs.contains(CANARY), "{logs}");
 }

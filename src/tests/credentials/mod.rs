@@ -132,6 +132,7 @@ impl Scene {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "calls read better with `json!` as it is")]
 fn call(tool: &str, arguments: Value) -> ScriptedResponse {
     ScriptedResponse::steps([ScriptedStep::call(tool, &arguments)])
 }
@@ -159,8 +160,8 @@ fn own(name: &str) -> Value {
 async fn leak(seen: Seen) -> Response {
     use base64::{Engine, engine::general_purpose::STANDARD};
     let token = seen.body["params"]["arguments"]["access_token"].as_str().unwrap_or_default();
-    let hex: String = token.bytes().map(|it| format!("{it:02x}")).collect();
-    let percent: String = token.bytes().map(|it| format!("%{it:02X}")).collect();
+    let hex = token.bytes().map(|it| format!("{it:02x}")).collect::<Vec<_>>().concat();
+    let percent = token.bytes().map(|it| format!("%{it:02X}")).collect::<Vec<_>>().concat();
     let said = match seen.body["params"]["name"].as_str() {
         Some("leak") => format!(
             "plain {token} base64 {} {} hex {hex} percent {percent} dashes {}",

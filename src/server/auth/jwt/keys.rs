@@ -63,7 +63,7 @@ struct Key {
     id: Option<String>,
     /// What it is for, where it says so.
     algorithm: Option<Algorithm>,
-    key: DecodingKey,
+    decoding: DecodingKey,
 }
 
 impl KeySet {
@@ -170,9 +170,9 @@ impl Keys {
         let fits = |key: &&Key| {
             id.is_none_or(|id| key.id.as_deref() == Some(id))
                 && key.algorithm.is_none_or(|it| it == algorithm)
-                && key.key.family().algorithms().contains(&algorithm)
+                && key.decoding.family().algorithms().contains(&algorithm)
         };
-        self.keys.iter().filter(fits).take(MOST_CANDIDATES).map(|it| it.key.clone()).collect()
+        self.keys.iter().filter(fits).take(MOST_CANDIDATES).map(|it| it.decoding.clone()).collect()
     }
 }
 
@@ -210,7 +210,7 @@ fn parse(set: Value) -> Result<Vec<Key>, String> {
             (key.family() != AlgorithmFamily::Hmac).then_some(Key {
                 id: jwk.common.key_id,
                 algorithm,
-                key,
+                decoding: key,
             })
         })
         .collect();
