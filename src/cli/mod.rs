@@ -50,7 +50,7 @@ enum Command {
     Render(render::Render),
     /// List plugins, get them from elsewhere, or approve what they may do.
     Plugins(plugins::Plugins),
-    /// List the MCP servers, look at one, call its tools.
+    /// List the MCP servers, look at one, call its tools, log in to it.
     Mcp(mcp::Mcp),
     /// Look for what is wrong with the set-up.
     Doctor(doctor::Doctor),

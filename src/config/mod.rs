@@ -304,6 +304,9 @@ pub enum CrossServer {
     Allow,
 }
 
+/// The shortest secret that can be told from other text, where it has to be kept out of.
+pub const SECRET_CHARACTERS: usize = 8;
+
 /// `[credentials.NAME]` (mcp.md §2)
 #[derive(Debug, Clone)]
 pub struct CredentialConfig {

@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::{Map, Value};
 
 use crate::{
-    config::{Config, CredentialConfig, CredentialSource},
+    config::{Config, CredentialConfig, CredentialSource, SECRET_CHARACTERS},
     context::{RequestContext, SecretNames},
     load_error::LoadError,
     oauth::{OAuth, Shared, Target},
@@ -30,9 +30,6 @@ pub use self::{
     secret::Secret,
     source::Source,
 };
-
-/// The shortest secret that can be told from other text (mcp.md §4).
-const SECRET_CHARACTERS: usize = 8;
 
 /// The credentials that kitfox.toml names, of one generation.
 pub struct Credentials {

@@ -87,7 +87,7 @@ impl Server {
             Transport::Http { url } => {
                 // What is wrong with an entry is told where it was written.
                 let rules = address_rules(surroundings.config).0;
-                if !http::may_reach(&rules, url) {
+                if !rules.admit_url(url) {
                     let message = format!("`{url}` cannot be reached: {UNREACHABLE}");
                     return Err(vec![LoadError::new(path, message)]);
                 }

@@ -1,6 +1,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use url::Host;
+use url::{Host, Url};
 
 use crate::{
     load_error::LoadError,
@@ -48,6 +48,16 @@ impl AddressRules {
         let all = |network: &Network| Allowed::Network { network: *network, port: None };
         self.0.extend(PRIVATE.iter().map(all));
         self
+    }
+
+    /// Whether the address that the URL itself names may be connected to. Names are checked when they are resolved.
+    pub fn admit_url(&self, url: &Url) -> bool {
+        let address = match url.host() {
+            Some(Host::Ipv4(address)) => IpAddr::V4(address),
+            Some(Host::Ipv6(address)) => IpAddr::V6(address),
+            Some(Host::Domain(_)) | None => return true,
+        };
+        self.admit(&address.to_string(), address, url.port_or_known_default())
     }
 
     /// Whether whoever names `host` may be connected to `address`. `port` None: to one that no

@@ -1,22 +1,16 @@
 //! How authorization servers are asked: only at addresses that may be reached, never along a redirect, and not for long.
 
-use std::{
-    collections::BTreeMap,
-    net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reqwest::{
     Client, RequestBuilder, StatusCode,
     header::{ACCEPT, AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE},
-    redirect::Policy,
 };
 use serde_json::{Value, json};
 use url::{Host, Url, form_urlencoded};
 
-use crate::net::{AddressRules, Resolver, Unreachable, find_source, tls_error};
+use crate::net::{AddressRules, Clients, Unreachable, find_source, tls_error};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 const LONGEST_BODY: usize = 256 * 1024;
@@ -73,15 +67,11 @@ fn is_near(url: &Url) -> bool {
 }
 
 /// One set of rules, and the clients that keep to it.
-pub struct Door {
-    rules: Arc<AddressRules>,
-    /// One for each port that a rule names, and one for all others: a resolver learns no port.
-    clients: Mutex<BTreeMap<Option<u16>, Client>>,
-}
+pub struct Door(Clients);
 
 impl Door {
     fn new(rules: AddressRules) -> Self {
-        Self { rules: Arc::new(rules), clients: Mutex::default() }
+        Self(Clients::new(rules, |it| it.timeout(TIMEOUT)))
     }
 
     pub async fn get(&self, url: &Url) -> Result<Answer, String> {
@@ -146,37 +136,13 @@ impl Door {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(format!("`{}:` is no scheme of an authorization server", url.scheme()));
         }
-        let address = match url.host() {
-            Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
-            Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
-            Some(Host::Domain(_)) | None => None,
-        };
-        if let Some(address) = address
-            && !self.rules.admit(&address.to_string(), address, url.port_or_known_default())
-        {
+        if !self.0.admit(url) {
             return Err(unreachable(url));
         }
-        let port = url.port_or_known_default().filter(|it| self.rules.name_port(*it));
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&port) {
-            return Ok(client.clone());
-        }
-        // It is refused when there is one already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .user_agent(concat!("kitfox/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Resolver { rules: self.rules.clone(), port })
-            .redirect(Policy::none())
-            .referer(false)
-            .no_proxy()
-            .timeout(TIMEOUT)
-            .build()
-            .map_err(|err| {
-                tracing::error!(error = %err, "the http client for logins cannot be made: {err}");
-                "this server cannot ask anything: its log says why".to_owned()
-            })?;
-        clients.insert(port, client.clone());
-        Ok(client)
+        self.0.get(url).map_err(|err| {
+            tracing::error!(error = %err, "the http client for logins cannot be made: {err}");
+            "this server cannot ask anything: its log says why".to_owned()
+        })
     }
 }
 

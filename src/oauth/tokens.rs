@@ -13,6 +13,7 @@ use url::Url;
 
 use crate::{
     chatkit::now,
+    config::SECRET_CHARACTERS,
     store::{Sealed, SealedKind},
     user::UserKey,
     vault::VaultError,
@@ -65,9 +66,6 @@ pub enum TokenError {
 struct ErrorAnswer {
     error: String,
 }
-
-/// A shorter one could not be told from other text, where it has to be kept out of.
-const SHORTEST_TOKEN: usize = 8;
 
 /// Refreshed this much before they end, or a tenth of their time.
 const EARLY: SignedDuration = SignedDuration::from_secs(30);
@@ -351,7 +349,7 @@ pub async fn ask_for_tokens(
         TokenError::Unavailable(format!("`{}` answers without a token", origin(endpoint)))
     })?;
     let is_bearer = answer.token_type.as_deref().is_none_or(|it| it.eq_ignore_ascii_case("bearer"));
-    if !is_bearer || answer.access_token.chars().count() < SHORTEST_TOKEN {
+    if !is_bearer || answer.access_token.chars().count() < SECRET_CHARACTERS {
         return Err(TokenError::Refused("no_bearer_token".to_owned()));
     }
     Ok(answer)

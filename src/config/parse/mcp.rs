@@ -6,14 +6,12 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::config::{
-    CredentialConfig, CredentialSource, CrossServer, McpConfig, OAuthConfig, StdioPolicy,
+    CredentialConfig, CredentialSource, CrossServer, McpConfig, OAuthConfig, SECRET_CHARACTERS,
+    StdioPolicy,
     document::{Content, Field, Table},
 };
 
 use super::server::read_header_name;
-
-/// The shortest secret that can be told from other text (mcp.md §4).
-const SECRET_CHARACTERS: usize = 8;
 
 const SOURCES: &str = "one of `login`, `request`, `store`, `static` and `oauth`";
 

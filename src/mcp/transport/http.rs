@@ -1,6 +1,5 @@
 use std::{
     collections::HashMap,
-    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -14,7 +13,6 @@ use reqwest::{
     header::{
         ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
     },
-    redirect::Policy,
 };
 use rmcp::{
     model::{
@@ -27,14 +25,14 @@ use rmcp::{
     },
 };
 use sse_stream::Sse;
-use url::{Host, Url};
+use url::Url;
 
 use crate::{
     mcp::{
         identity::Identity,
         transport::{MAX_MESSAGE, put_in, sse},
     },
-    net::{AddressRules, Resolver},
+    net::{self, AddressRules},
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,29 +47,11 @@ type HttpError = StreamableHttpError<reqwest::Error>;
 
 /// The HTTP connections of one server, which all its users share.
 pub fn client(rules: &Arc<AddressRules>, url: &Url) -> Result<Client, String> {
-    // It is refused when there is one already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder()
-        .user_agent(concat!("kitfox/", env!("CARGO_PKG_VERSION")))
-        .dns_resolver(Resolver { rules: rules.clone(), port: url.port_or_known_default() })
-        .redirect(Policy::none())
-        .referer(false)
-        .no_proxy()
+    net::client(rules, url.port_or_known_default())
         .tcp_nodelay(true)
         .connect_timeout(CONNECT_TIMEOUT)
         .build()
         .map_err(|err| format!("the HTTP client cannot be made: {err}"))
-}
-
-/// Whether the rules let us connect to the address that the URL itself names; names are checked when they are
-/// resolved.
-pub fn may_reach(rules: &AddressRules, url: &Url) -> bool {
-    let address = match url.host() {
-        Some(Host::Ipv4(address)) => IpAddr::V4(address),
-        Some(Host::Ipv6(address)) => IpAddr::V6(address),
-        Some(Host::Domain(_)) | None => return true,
-    };
-    rules.admit(&address.to_string(), address, url.port_or_known_default())
 }
 
 /// How messages reach one server: the library's transport calls it for each.

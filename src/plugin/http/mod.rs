@@ -2,24 +2,18 @@
 
 mod exchange;
 
-use std::{
-    collections::BTreeMap,
-    net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use reqwest::{
     Client, Response,
     header::{HeaderName, HeaderValue, LOCATION},
-    redirect::Policy,
 };
-use url::{Host, Url};
+use url::Url;
 
 use self::exchange::Exchange;
 use crate::{
     load_error::LoadError,
-    net::{AddressRules, Resolver, Unreachable, find_source, tls_error},
+    net::{AddressRules, Clients, Unreachable, find_source, tls_error},
     plugin::{HttpRequest, HttpResponse, Manifest, Need},
 };
 
@@ -32,12 +26,7 @@ pub enum Redirects {
 }
 
 /// Fetches for the plugins of one generation.
-pub struct HttpClient {
-    rules: Arc<AddressRules>,
-    /// One for each port that a rule names, and one for all others: a resolver learns no port, and connections are
-    /// shared among those that passed the same check.
-    clients: Mutex<BTreeMap<Option<u16>, Client>>,
-}
+pub struct HttpClient(Clients);
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 const LONGEST_TIMEOUT: Duration = Duration::from_mins(2);
@@ -49,7 +38,7 @@ impl HttpClient {
     /// With `[plugins] allow_addresses`, and what is wrong with it.
     pub fn new(allow_addresses: &[String]) -> (Self, Vec<LoadError>) {
         let (rules, errors) = AddressRules::parse("plugins.allow_addresses", allow_addresses);
-        (Self { rules: Arc::new(rules), clients: Mutex::default() }, errors)
+        (Self(Clients::new(rules, |it| it.connect_timeout(CONNECT_TIMEOUT))), errors)
     }
 
     /// Fetches. The error is for the author of the plugin, and tells nothing of the
@@ -105,12 +94,7 @@ impl HttpClient {
                 .to_owned());
         }
         plugin.check(&Need::Http(url))?;
-        let address = match url.host() {
-            Some(Host::Ipv4(address)) => IpAddr::V4(address),
-            Some(Host::Ipv6(address)) => IpAddr::V6(address),
-            Some(Host::Domain(_)) | None => return Ok(()),
-        };
-        if !self.rules.admit(&address.to_string(), address, url.port_or_known_default()) {
+        if !self.0.admit(url) {
             return Err(unreachable(plugin, url));
         }
         Ok(())
@@ -128,27 +112,10 @@ impl HttpClient {
     }
 
     fn client(&self, url: &Url) -> Result<Client, String> {
-        let port = url.port_or_known_default().filter(|it| self.rules.name_port(*it));
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&port) {
-            return Ok(client.clone());
-        }
-        // It is refused when there is one already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .user_agent(concat!("kitfox/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Resolver { rules: self.rules.clone(), port })
-            .redirect(Policy::none())
-            .referer(false)
-            .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .build()
-            .map_err(|err| {
-                tracing::error!(error = %err, "the http client of plugins cannot be made: {err}");
-                "this server cannot fetch anything: its log says why".to_owned()
-            })?;
-        clients.insert(port, client.clone());
-        Ok(client)
+        self.0.get(url).map_err(|err| {
+            tracing::error!(error = %err, "the http client of plugins cannot be made: {err}");
+            "this server cannot fetch anything: its log says why".to_owned()
+        })
     }
 }
 
