@@ -1,5 +1,6 @@
 //! What lives as long as the process.
 
+mod event_log;
 mod files;
 mod generation;
 mod rehearsal;
@@ -30,9 +31,10 @@ use crate::{
 };
 
 pub use self::{
+    event_log::{Dropped, EventLog, LogReader, NumberedEvent},
     files::ProjectFiles,
     generation::{Generation, Surroundings},
-    running::{Busy, RunningTurns, TurnGuard},
+    running::{Busy, Running, RunningTurns, TurnGuard},
     turnstile::Turnstile,
 };
 

@@ -1,13 +1,13 @@
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::chatkit::ThreadId;
+use crate::{app::EventLog, chatkit::ThreadId};
 
 /// The turns that run, at most one a thread.
 #[derive(Default)]
@@ -19,6 +19,17 @@ struct RunningTurn {
     cancelled: CancellationToken,
     /// Closed when the turn has ended.
     ended: watch::Receiver<()>,
+    /// Its events, where it goes on without its client.
+    log: Arc<OnceLock<Arc<EventLog>>>,
+}
+
+/// What runs on a thread.
+pub enum Running {
+    Nothing,
+    /// A turn that ends when its client leaves.
+    WithItsClient,
+    /// A turn that goes on without its client, and its events.
+    Logged(Arc<EventLog>),
 }
 
 /// Holds a thread for one turn; dropping it lets the next one in.
@@ -27,6 +38,7 @@ pub struct TurnGuard {
     turns: Arc<Mutex<HashMap<ThreadId, RunningTurn>>>,
     /// Cancelled when the turn is to end: its client left, its thread was deleted, or the server stops.
     pub cancelled: CancellationToken,
+    log: Arc<OnceLock<Arc<EventLog>>>,
     _ended: watch::Sender<()>,
 }
 
@@ -46,12 +58,18 @@ impl RunningTurns {
                     None => {
                         let (sender, receiver) = watch::channel(());
                         let cancelled = CancellationToken::new();
-                        let turn = RunningTurn { cancelled: cancelled.clone(), ended: receiver };
+                        let log = Arc::default();
+                        let turn = RunningTurn {
+                            cancelled: cancelled.clone(),
+                            ended: receiver,
+                            log: Arc::clone(&log),
+                        };
                         turns.insert(thread.clone(), turn);
                         return Ok(TurnGuard {
                             thread: thread.clone(),
                             turns: self.turns.clone(),
                             cancelled,
+                            log,
                             _ended: sender,
                         });
                     }
@@ -67,8 +85,20 @@ impl RunningTurns {
         }
     }
 
-    /// Cancels the turn of this thread, if one runs, and waits for its end up to `patience`.
-    pub async fn cancel(&self, thread: &ThreadId, patience: Duration) {
+    /// What runs on this thread now.
+    pub fn find(&self, thread: &ThreadId) -> Running {
+        let turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        match turns.get(thread) {
+            None => Running::Nothing,
+            Some(turn) => match turn.log.get() {
+                None => Running::WithItsClient,
+                Some(log) => Running::Logged(log.clone()),
+            },
+        }
+    }
+
+    /// Cancels the turn of this thread and waits for its end up to `patience`. Whether there was one.
+    pub async fn cancel(&self, thread: &ThreadId, patience: Duration) -> bool {
         let ended = {
             let turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
             turns.get(thread).map(|turn| {
@@ -76,10 +106,10 @@ impl RunningTurns {
                 turn.ended.clone()
             })
         };
-        if let Some(mut ended) = ended {
-            // Both outcomes mean that there is nothing more to wait for.
-            let _ = tokio::time::timeout(patience, ended.changed()).await;
-        }
+        let Some(mut ended) = ended else { return false };
+        // Both outcomes mean that there is nothing more to wait for.
+        let _ = tokio::time::timeout(patience, ended.changed()).await;
+        true
     }
 
     /// Waits for the end of the turn that runs on this thread, if one does, up to `patience`.
@@ -121,8 +151,18 @@ impl RunningTurns {
     }
 }
 
+impl TurnGuard {
+    /// Keeps the turn's events for those who read them later: it does not end with its client.
+    pub fn open_log(&self) -> &Arc<EventLog> {
+        self.log.get_or_init(|| Arc::new(EventLog::new()))
+    }
+}
+
 impl Drop for TurnGuard {
     fn drop(&mut self) {
+        if let Some(log) = self.log.get() {
+            log.end();
+        }
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         turns.remove(&self.thread);
     }

@@ -9,6 +9,7 @@ mod links;
 mod mcp;
 mod options;
 mod routes;
+mod running;
 mod structured_input;
 mod threads;
 mod transcribe;
@@ -17,12 +18,11 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::mpsc;
 use tracing::warn;
 
 use crate::{
     app::{App, Busy, Generation},
-    chatkit::{Attachment, Operation, Request, ThreadMetadata, ThreadStreamEvent},
+    chatkit::{Attachment, Operation, Request, ThreadMetadata},
     config::document::one_line,
     context::RequestContext,
     plugin::HookEvent,
@@ -37,6 +37,7 @@ pub use self::{
     mcp::{call_mcp_tool, find_mcp_tool, mcp_tools},
     options::options,
     routes::{RouteBody, RouteRequest, RouteResponse, call_route, find_route},
+    running::{attach, stop},
 };
 
 /// How long a message waits for a turn that is being cancelled.
@@ -46,13 +47,17 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub enum Answer {
     /// A finished JSON body.
     Json(Vec<u8>),
-    Stream(EventStream),
+    /// The events of a streaming operation, in order.
+    Stream(turn::Events),
 }
 
-/// The events of a streaming operation, in order. Dropping it tells the turn that its client has left.
-pub struct EventStream {
-    /// Those that come at once, together.
-    pub events: mpsc::Receiver<Vec<ThreadStreamEvent>>,
+/// What the client of an answer can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    /// It reads the answer once: where it leaves, it has stopped it, unless the agent says otherwise.
+    Once,
+    /// It may leave and read on later.
+    Resuming,
 }
 
 /// Why an operation was refused, before anything was streamed or stored. The texts are for the client.
@@ -65,6 +70,9 @@ pub enum OpError {
     BadRequest(String),
     #[error("{0}")]
     TooLarge(String),
+    /// What was asked for was there once.
+    #[error("{0}")]
+    Gone(String),
     #[error("{0}")]
     Conflict(String),
     /// The caller may not do that, whatever it sends.
@@ -106,6 +114,7 @@ struct Caller<'a> {
     generation: Arc<Generation>,
     context: Arc<RequestContext>,
     links: Links,
+    client: Client,
 }
 
 /// A ChatKit request, whole.
@@ -115,9 +124,10 @@ pub async fn chatkit(
     request: Request,
     context: RequestContext,
     links: Links,
+    client: Client,
 ) -> Result<Answer, OpError> {
     let generation = app.generation();
-    let caller = Caller { app, user: &user, generation, context: Arc::new(context), links };
+    let caller = Caller { app, user: &user, generation, context: Arc::new(context), links, client };
     match request.operation {
         Operation::ThreadsCreate(params) => caller.create_thread(params.input).await,
         Operation::ThreadsAddUserMessage(params) => {
@@ -156,7 +166,8 @@ pub async fn upload_directly(
     upload: Upload,
 ) -> Result<Attachment, OpError> {
     let generation = app.generation();
-    let caller = Caller { app, user: &user, generation, context: Arc::new(context), links };
+    let context = Arc::new(context);
+    let caller = Caller { app, user: &user, generation, context, links, client: Client::Once };
     caller.upload_directly(name, mime_type, upload).await
 }
 

@@ -11,7 +11,7 @@ use crate::{
     },
     context::{Page, RequestContext},
     ops::{
-        Answer, Caller, DEFAULT_PAGE, EventStream, OpError, PATIENCE, attachments::to_item, json,
+        Answer, Caller, Client, DEFAULT_PAGE, OpError, PATIENCE, attachments::to_item, json,
         page_size,
     },
     plugin::HookEvent,
@@ -239,8 +239,9 @@ impl Caller<'_> {
             cause,
             message,
             opening,
+            resumable: self.client == Client::Resuming,
         };
-        Ok(Answer::Stream(EventStream { events: turn::start(self.app, start) }))
+        Ok(Answer::Stream(turn::start(self.app, start)))
     }
 
     /// The page that this request brings is kept for the turns that bring none; such a turn gets the
@@ -269,7 +270,7 @@ impl Caller<'_> {
     }
 }
 
-fn unknown_thread(err: StoreError) -> OpError {
+pub fn unknown_thread(err: StoreError) -> OpError {
     match err {
         StoreError::NotFound => OpError::NotFound("thread"),
         err @ (StoreError::BadCursor | StoreError::Unavailable(_) | StoreError::Failed(_)) => {

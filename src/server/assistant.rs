@@ -7,9 +7,12 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::chatkit::{
-    self, InferenceOptions, Operation, ThreadId, ThreadsAddUserMessageParams, ThreadsCreateParams,
-    UserMessageContent, UserMessageInput,
+use crate::{
+    chatkit::{
+        self, InferenceOptions, Operation, ThreadId, ThreadsAddUserMessageParams,
+        ThreadsCreateParams, UserMessageContent, UserMessageInput,
+    },
+    ops::Client,
 };
 
 use super::{
@@ -34,7 +37,7 @@ pub async fn answer(State(server): State<Server>, request: Request) -> Result<Re
     let chat = server.app.generation().config.server.chatkit_paths.first().cloned();
     let links = attachments::links(&server, &request, &chat.unwrap_or_default());
     let (headers, body, caller) = receive(&server, request).await?;
-    respond(&server, &headers, caller, parse(&body)?, links, format).await
+    respond(&server, &headers, caller, parse(&body)?, links, Client::Once, format).await
 }
 
 fn find_format(query: &str) -> Result<EventFormat, ApiError> {

@@ -14,7 +14,7 @@ use tracing::Instrument;
 
 use crate::{
     chatkit::{self, ThreadStreamEvent},
-    ops::{self, Answer, Links},
+    ops::{self, Answer, Client, Links},
 };
 
 use super::{
@@ -41,9 +41,18 @@ pub async fn answer(server: &Server, request: Request) -> Result<Response, ApiEr
         return Err(ApiError::method_not_allowed("POST"));
     }
     let links = attachments::links(server, &request, request.uri().path());
+    let client = find_client(&request);
     let (headers, body, caller) = receive(server, request).await?;
     let request = chatkit::Request::parse(&body)?;
-    respond(server, &headers, caller, request, links, EventFormat::ChatKit).await
+    respond(server, &headers, caller, request, links, client, EventFormat::ChatKit).await
+}
+
+/// `?resumable=true`: the client may leave an answer and read on later.
+fn find_client(request: &Request) -> Client {
+    let query = request.uri().query().unwrap_or_default();
+    let resumable = url::form_urlencoded::parse(query.as_bytes())
+        .any(|(name, value)| name == "resumable" && value == "true");
+    if resumable { Client::Resuming } else { Client::Once }
 }
 
 /// `GET /chatkit/options`: what the page may show this user.
@@ -80,16 +89,17 @@ pub async fn respond(
     caller: Caller,
     request: chatkit::Request,
     links: Links,
+    client: Client,
     format: EventFormat,
 ) -> Result<Response, ApiError> {
     let context = context::gather(server, headers, Some(&caller), &request.metadata);
     let answer = if request.operation.only_reads() {
-        ops::chatkit(&server.app, caller.user, request, context, links).await?
+        ops::chatkit(&server.app, caller.user, request, context, links, client).await?
     } else {
         let app = server.app.clone();
         // A task of its own, because a message counts even if its sender leaves before it is stored.
         let operation =
-            async move { ops::chatkit(&app, caller.user, request, context, links).await };
+            async move { ops::chatkit(&app, caller.user, request, context, links, client).await };
         match server.app.tasks.spawn(operation.in_current_span()).await {
             Ok(answer) => answer?,
             Err(err) => return Err(ApiError::failed(err)),
@@ -98,10 +108,11 @@ pub async fn respond(
     let response = match (answer, format) {
         (Answer::Json(body), _) => json(body),
         (Answer::Stream(stream), EventFormat::ChatKit) => {
-            sse::response(stream.events, ChatKitEncoder)
+            let next_number = stream.first_number.filter(|_| client == Client::Resuming);
+            sse::response(stream.receiver, ChatKitEncoder { next_number })
         }
         (Answer::Stream(stream), EventFormat::Simple) => {
-            sse::response(stream.events, SimpleEncoder::default())
+            sse::response(stream.receiver, SimpleEncoder::default())
         }
     };
     Ok(for_caller(response, caller.set_cookie))
@@ -128,8 +139,10 @@ pub fn for_caller(mut response: Response, set_cookie: Option<HeaderValue>) -> Re
 /// Of a frame with a word in it.
 const FRAME_BYTES: usize = 256;
 
-/// `data: {json}`, one event a frame.
-struct ChatKitEncoder;
+/// `data: {json}`, one event a frame, with its number before it where the client asked for numbers.
+struct ChatKitEncoder {
+    next_number: Option<u64>,
+}
 
 impl Encoder for ChatKitEncoder {
     type Event = Vec<ThreadStreamEvent>;
@@ -138,6 +151,10 @@ impl Encoder for ChatKitEncoder {
         // Room for a burst at once.
         frames.reserve(events.len() * FRAME_BYTES);
         for event in &events {
+            if let Some(number) = &mut self.next_number {
+                sse::write_id(frames, *number);
+                *number += 1;
+            }
             sse::write_frame(frames, None, event);
         }
     }
@@ -155,8 +172,9 @@ mod tests {
     fn an_event_is_one_frame_on_one_line() {
         let mut frames = Vec::new();
         let event = ThreadStreamEvent::ProgressUpdate { icon: None, text: "a\n\nb".to_owned() };
-        ChatKitEncoder.encode(vec![event], &mut frames);
-        ChatKitEncoder.finish(&mut frames);
+        let mut encoder = ChatKitEncoder { next_number: None };
+        encoder.encode(vec![event], &mut frames);
+        encoder.finish(&mut frames);
         insta::assert_snapshot!(String::from_utf8(frames).unwrap(), @r#"data: {"type":"progress_update","text":"a\n\nb"}"#);
     }
 

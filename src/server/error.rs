@@ -190,6 +190,7 @@ impl From<OpError> for ApiError {
             OpError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, err.to_string()),
             OpError::BadRequest(message) => Self::bad_request(message),
             OpError::TooLarge(message) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, message),
+            OpError::Gone(message) => Self::new(StatusCode::GONE, message),
             OpError::Conflict(message) => Self::new(StatusCode::CONFLICT, message),
             OpError::Forbidden(message) => Self::forbidden(message),
             OpError::Unavailable(message) => Self::unavailable(message),

@@ -20,6 +20,7 @@ mod routes;
 mod simple;
 mod sse;
 mod trace;
+mod turns;
 
 use std::sync::Arc;
 
@@ -120,6 +121,10 @@ async fn configured(State(server): State<Server>, request: Request) -> Result<Re
     if let Some((chat, target)) = attachments::find(chatkit_paths, path) {
         Span::current().record("route", "chatkit/attachments");
         return attachments::answer(&server, chat, target, request).await;
+    }
+    if let Some(target) = turns::find(chatkit_paths, path) {
+        Span::current().record("route", "chatkit/threads");
+        return turns::answer(&server, target, request).await;
     }
     let built_in = BUILT_IN.iter().copied().chain(chatkit_paths.iter().map(String::as_str));
     if built_in.into_iter().any(|it| routes::is_below(path, it)) {

@@ -56,6 +56,11 @@ pub fn response<E: Encoder>(events: mpsc::Receiver<E::Event>, encoder: E) -> Res
     response
 }
 
+/// Adds `id: N`, the number of the frame that is written next.
+pub fn write_id(frames: &mut Vec<u8>, number: u64) {
+    frames.extend_from_slice(format!("id: {number}\n").as_bytes());
+}
+
 /// Adds `data: {json}`, under a name where it has one.
 pub fn write_frame(frames: &mut Vec<u8>, name: Option<&str>, event: &impl Serialize) {
     let start = frames.len();

@@ -22,6 +22,7 @@ mod operations;
 mod readme;
 mod reload;
 mod repository;
+mod resume;
 mod routes;
 mod show;
 mod structured_input;

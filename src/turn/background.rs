@@ -89,6 +89,7 @@ impl Held {
             cause: Cause::Continue,
             message,
             opening: Vec::new(),
+            resumable: false,
         }))
     }
 }

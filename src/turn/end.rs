@@ -144,7 +144,7 @@ impl Turn {
     async fn send_error(&mut self, mut error: ErrorEvent) {
         error.message = error.message.map(|it| self.sink.cover.text(it));
         // A client that has left needs no error, and one that does not read gets none.
-        let sending = self.sink.client.send(vec![ThreadStreamEvent::Error { error }]);
+        let sending = self.sink.send_last(ThreadStreamEvent::Error { error });
         let _ = tokio::time::timeout(LAST_WORD, sending).await;
     }
 

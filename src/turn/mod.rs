@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    app::{App, Generation, TurnGuard},
+    app::{App, EventLog, Generation, TurnGuard},
     chatkit::{
         StreamOptions, StructuredInputItem, Thread, ThreadItem, ThreadMetadata, ThreadStreamEvent,
         UserMessageItem,
@@ -97,6 +97,16 @@ pub struct Start {
     pub message: Option<UserMessageItem>,
     /// Sent before anything else.
     pub opening: Vec<ThreadStreamEvent>,
+    /// Whether the client may leave and read on later, whatever the agent says.
+    pub resumable: bool,
+}
+
+/// What comes out of a turn. Whoever drops it has left.
+pub struct Events {
+    /// Those that come at once, together.
+    pub receiver: mpsc::Receiver<Vec<ThreadStreamEvent>>,
+    /// The number of the first, where the turn goes on without its client.
+    pub first_number: Option<u64>,
 }
 
 /// What a turn is about.
@@ -115,13 +125,16 @@ pub enum Cause {
     Continue,
 }
 
-/// Runs the turn on the task tracker and gives its events. Whoever drops the receiver has left.
-pub fn start(app: &App, start: Start) -> mpsc::Receiver<Vec<ThreadStreamEvent>> {
-    let (client, events) = mpsc::channel(CLIENT_BUFFER);
+/// Runs the turn on the task tracker and gives its events.
+pub fn start(app: &App, start: Start) -> Events {
+    let (client, receiver) = mpsc::channel(CLIENT_BUFFER);
+    let log = (start.resumable || !start.agent.front.allow_cancel).then(|| start.guard.open_log());
+    let first_number = log.map(|log| log.next_number());
+    let log = log.cloned();
     let span = tracing::info_span!("turn", thread = %start.thread.id);
-    let task = run(app.clone(), start, client).instrument(span);
+    let task = run(app.clone(), start, client, log).instrument(span);
     app.tasks.spawn(task);
-    events
+    Events { receiver, first_number }
 }
 
 /// A running turn.
@@ -174,9 +187,25 @@ enum Respond {
     Asked,
 }
 
-async fn run(app: App, start: Start, client: mpsc::Sender<Vec<ThreadStreamEvent>>) {
-    let Start { user, context, generation, agent, model, thread, guard, cause, message, opening } =
-        start;
+async fn run(
+    app: App,
+    start: Start,
+    client: mpsc::Sender<Vec<ThreadStreamEvent>>,
+    log: Option<Arc<EventLog>>,
+) {
+    let Start {
+        user,
+        context,
+        generation,
+        agent,
+        model,
+        thread,
+        guard,
+        cause,
+        message,
+        opening,
+        ..
+    } = start;
     let (request_sender, requests) = mpsc::channel(REQUEST_BUFFER);
     let partial_images = agent
         .front
@@ -194,7 +223,7 @@ async fn run(app: App, start: Start, client: mpsc::Sender<Vec<ThreadStreamEvent>
         generation: generation.id.clone(),
         client,
         cancelled: guard.cancelled.clone(),
-        allow_cancel: agent.front.allow_cancel,
+        log,
         pending: Vec::new(),
         unsaved: false,
         outgoing: Vec::new(),
@@ -249,7 +278,7 @@ async fn run(app: App, start: Start, client: mpsc::Sender<Vec<ThreadStreamEvent>
 
 impl Turn {
     async fn run(&mut self, opening: Vec<ThreadStreamEvent>, cause: Cause) -> Result<(), TurnEnd> {
-        let allow_cancel = self.sink.allow_cancel;
+        let allow_cancel = self.agent.front.allow_cancel;
         for event in opening {
             Box::pin(self.sink.send_stored(event)).await?;
         }

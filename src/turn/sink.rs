@@ -2,8 +2,10 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::error;
 
 use crate::{
+    app::EventLog,
     chatkit::{
         Annotation, AssistantMessageContent, AssistantMessageItem, Task, ThreadId, ThreadItem,
         ThreadItemUpdate, ThreadStreamEvent, WorkflowItem,
@@ -25,8 +27,8 @@ pub struct EventSink {
     pub client: mpsc::Sender<Vec<ThreadStreamEvent>>,
     /// Ends a turn that waits for a client that does not read.
     pub cancelled: CancellationToken,
-    /// Whether a client that leaves ends the turn.
-    pub allow_cancel: bool,
+    /// Keeps the events of a turn that goes on without its client. Without it, a client that leaves ends the turn.
+    pub log: Option<Arc<EventLog>>,
     /// Items that were added and are not done.
     pub pending: Vec<ThreadItem>,
     /// Text came in since the last checkpoint.
@@ -102,15 +104,34 @@ impl EventSink {
             return Ok(());
         }
         let events = std::mem::take(&mut self.outgoing);
+        self.log(&events);
         let left = tokio::select! {
             biased;
             sent = self.client.send(events) => sent.is_err(),
             () = self.cancelled.cancelled() => return Err(TurnEnd::Cancelled),
         };
-        if left && self.allow_cancel {
+        if left && self.log.is_none() {
             return Err(TurnEnd::Cancelled);
         }
         Ok(())
+    }
+
+    fn log(&self, events: &[ThreadStreamEvent]) {
+        let Some(log) = &self.log else { return };
+        for event in events {
+            match serde_json::to_string(event) {
+                Ok(json) => log.push(json),
+                Err(err) => error!("an event cannot be written as JSON: {err}"),
+            }
+        }
+    }
+
+    /// Sends the event that ends a turn, whatever became of those before it.
+    pub async fn send_last(&self, event: ThreadStreamEvent) {
+        let events = vec![event];
+        self.log(&events);
+        // Its client may have left.
+        let _ = self.client.send(events).await;
     }
 
     /// Sends what is stored already.
@@ -175,7 +196,7 @@ impl EventSink {
 
     /// Ends when the client has left and that ends the turn.
     pub async fn client_left(&self) {
-        if self.allow_cancel {
+        if self.log.is_none() {
             self.client.closed().await;
         } else {
             std::future::pending::<()>().await;

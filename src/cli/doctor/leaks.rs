@@ -23,7 +23,7 @@ use crate::{
     credential::{InPrompt, Scrubber, Secret},
     mcp::Servers,
     model::{Models, Scripted, ScriptedResponse, ScriptedStep},
-    ops::{self, Answer, Links},
+    ops::{self, Answer, Client, Links},
     user::User,
 };
 
@@ -264,10 +264,10 @@ async fn converse(app: &App, context: RequestContext) -> anyhow::Result<String> 
     let request = Request::parse(body.to_string().as_bytes())?;
     let user = context.user.clone().context("there is a user")?;
     let links = Links { base: "http://localhost/chatkit".to_owned() };
-    let answer = ops::chatkit(app, user, request, context, links).await?;
+    let answer = ops::chatkit(app, user, request, context, links, Client::Once).await?;
     let Answer::Stream(mut stream) = answer else { return Err(anyhow!("there was no turn")) };
     let mut text = String::new();
-    while let Some(events) = stream.events.recv().await {
+    while let Some(events) = stream.receiver.recv().await {
         text.push_str(&serde_json::to_string(&events)?);
     }
     Ok(text)
