@@ -119,6 +119,9 @@ pub trait ToolProvider: Send + Sync {
         Box::pin(std::future::ready(Err(err)))
     }
 
+    /// Lets go of what a call keeps that asked the user: they wrote on instead of answering.
+    fn abandon(&self, _state: &Value) {}
+
     /// Shown to the operator, e.g. `plugins/weather.rhai`.
     fn origin(&self) -> &str;
 
@@ -133,8 +136,48 @@ pub trait ToolProvider: Send + Sync {
 pub struct Answered {
     /// As the call gave it.
     pub state: Value,
+    pub reply: Reply,
+}
+
+/// What the user made of what a call asked them.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
     /// All questions with their answers, or skipped.
-    pub item: StructuredInputItem,
+    Answers(StructuredInputItem),
+    /// They were where they were to go, as they say.
+    Visited,
+    /// They will not go there.
+    Declined,
+}
+
+/// What a call asks the user before it can go on.
+#[derive(Debug)]
+pub struct Inquiry {
+    /// The tool that is called.
+    pub tool: String,
+    pub wanted: Wanted,
+    /// Kept as it is until the user has replied.
+    pub state: Value,
+    /// Told once the user is asked; dropped where the turn ends before.
+    pub shown: Option<oneshot::Sender<()>>,
+}
+
+/// What a call wants of the user.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wanted {
+    Answers(Vec<StructuredInput>),
+    Visit(Visit),
+}
+
+/// A page that the user is to open by themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Visit {
+    /// Who asks for it.
+    pub server: String,
+    pub message: String,
+    pub url: String,
+    /// Where it leads, with its port where that is not the usual one.
+    pub host: String,
 }
 
 /// A tool and who runs it.
@@ -330,13 +373,7 @@ pub enum TurnRequest {
     Connect(Connect),
     /// Asks the user what a call of the model's needs before it can go on, and ends the turn: answers with
     /// [`ToolError::Ended`]. With the answers its provider goes on: see [`ToolProvider::resume`].
-    Input {
-        /// The tool that is called.
-        tool: String,
-        questions: Vec<StructuredInput>,
-        /// Kept as it is until the user has answered.
-        state: Value,
-    },
+    Input(Inquiry),
 }
 
 impl TurnRequest {
@@ -350,7 +387,7 @@ impl TurnRequest {
                 | Self::Task(_)
                 | Self::BeginWorkflow { .. }
                 | Self::Ask { .. }
-                | Self::Input { .. }
+                | Self::Input(_)
                 | Self::Widget(WidgetRequest::Show { .. } | WidgetRequest::Begin { .. })
         )
     }

@@ -15,10 +15,10 @@ use rmcp::{
         StreamableHttpClientTransport, streamable_http_client::StreamableHttpClientTransportConfig,
     },
 };
-use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use crate::mcp::{
+    asking::Calls,
     clean::{clean, clean_line, cut},
     fault::Fault,
     file::{Program, Protocol, ServerFile, Transport},
@@ -46,6 +46,7 @@ pub struct Connection {
     pub peer: Peer<RoleClient>,
     pub progress: Arc<Progress>,
     pub changes: Arc<Changes>,
+    pub calls: Arc<Calls>,
     pub info: ServerInfo,
     wire: Wire,
     /// Cancelled, the connection closes.
@@ -83,6 +84,7 @@ pub async fn connect(
         version: ProtocolVersion::V_2025_11_25,
         progress: Arc::default(),
         changes: Arc::default(),
+        calls: Arc::default(),
     };
     match (&file.transport, client) {
         (Transport::Http { url }, Some(client)) => {
@@ -163,8 +165,9 @@ fn connection(running: Running, wire: Wire) -> (Connection, Running) {
     };
     let handler = running.service();
     let (progress, changes) = (handler.progress.clone(), handler.changes.clone());
+    let calls = handler.calls.clone();
     let closing = CancellationToken::new();
-    (Connection { peer, progress, changes, info, wire, closing }, running)
+    (Connection { peer, progress, changes, calls, info, wire, closing }, running)
 }
 
 impl Connection {
@@ -226,12 +229,10 @@ impl Connection {
     /// Sends a call; its answer comes with the handle.
     pub async fn send(
         &self,
-        tool: &str,
-        arguments: Map<String, Value>,
+        call: CallToolRequestParams,
         identity: &Identity,
     ) -> Result<RequestHandle<RoleClient>, ServiceError> {
-        let params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
-        let mut request = CallToolRequest::new(params);
+        let mut request = CallToolRequest::new(call);
         request.extensions.insert(identity.clone());
         let options = PeerRequestOptions::no_options();
         self.peer.send_request_with_option(ClientRequest::CallToolRequest(request), options).await

@@ -38,6 +38,8 @@ pub struct ServerFile {
     pub instructions: Instructions,
     /// Of a call, from its beginning or the last progress.
     pub timeout: Duration,
+    /// How long a call that is under way waits for what the user answers.
+    pub answer_timeout: Duration,
     /// Of a result's text, as the model gets it.
     pub max_result_bytes: usize,
     pub on_change: OnChange,
@@ -104,6 +106,7 @@ pub enum OnChange {
 pub const ENDING: &str = ".mcp.toml";
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(15);
 const IDLE_TIMEOUT: Duration = Duration::from_mins(10);
 const MAX_RESULT_BYTES: usize = 256 * 1024;
 /// Of an id.
@@ -119,6 +122,7 @@ const COMMON: &[&str] = &[
     "arguments",
     "instructions",
     "timeout",
+    "answer_timeout",
     "max_result_bytes",
     "on_change",
 ];
@@ -232,6 +236,10 @@ fn read(
             .get("timeout")
             .and_then(|it| it.duration(Duration::from_millis(1)))
             .unwrap_or(TIMEOUT),
+        answer_timeout: table
+            .get("answer_timeout")
+            .and_then(|it| it.duration(Duration::from_secs(1)))
+            .unwrap_or(ANSWER_TIMEOUT),
         max_result_bytes: table
             .get("max_result_bytes")
             .and_then(|it| it.count(1))

@@ -9,12 +9,21 @@ use std::{
 use rmcp::{
     ClientHandler, RoleClient,
     model::{
-        ClientCapabilities, ClientConfig, Implementation, ProgressNotificationParam, ProgressToken,
-        ProtocolVersion,
+        ClientCapabilities, ClientConfig, CustomNotification, CustomRequest, CustomResult,
+        ElicitRequestParams, ElicitResult, ElicitationCapability, ErrorCode, ErrorData,
+        FormElicitationCapability, Implementation, ProgressNotificationParam, ProgressToken,
+        ProtocolVersion, UrlElicitationCapability,
     },
-    service::NotificationContext,
+    service::{InboundStreamOrigin, NotificationContext, RequestContext},
 };
+use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
+
+use crate::mcp::{asking::Calls, elicitation::cancelled};
+
+/// As it is called where the library does not understand what it asks for.
+const ELICIT: &str = "elicitation/create";
+const ELICITED: &str = "notifications/elicitation/complete";
 
 /// What a server tells us beside answers.
 #[derive(Clone)]
@@ -22,6 +31,7 @@ pub struct Handler {
     pub version: ProtocolVersion,
     pub progress: Arc<Progress>,
     pub changes: Arc<Changes>,
+    pub calls: Arc<Calls>,
 }
 
 /// Who waits for the progress of which call.
@@ -44,18 +54,18 @@ pub struct Changes {
 }
 
 /// One who waits for a call's progress, until it is dropped.
-pub struct Watched<'a> {
-    progress: &'a Progress,
+pub struct Watched {
+    progress: Arc<Progress>,
     token: String,
     pub steps: mpsc::Receiver<Step>,
 }
 
 impl Progress {
-    pub fn watch(&self, token: &ProgressToken) -> Watched<'_> {
+    pub fn watch(self: &Arc<Self>, token: &ProgressToken) -> Watched {
         let (sender, steps) = mpsc::channel(1);
         let token = key(token);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(token.clone(), sender);
-        Watched { progress: self, token, steps }
+        Watched { progress: self.clone(), token, steps }
     }
 
     fn tell(&self, token: &ProgressToken, step: Step) {
@@ -71,7 +81,7 @@ fn key(token: &ProgressToken) -> String {
     token.0.to_string()
 }
 
-impl Drop for Watched<'_> {
+impl Drop for Watched {
     fn drop(&mut self) {
         let mut watched = self.progress.0.lock().unwrap_or_else(PoisonError::into_inner);
         watched.remove(&self.token);
@@ -97,8 +107,47 @@ impl Changes {
 impl ClientHandler for Handler {
     fn get_info(&self) -> ClientConfig {
         let client = Implementation::new("kitfox", env!("CARGO_PKG_VERSION"));
-        ClientConfig::new(ClientCapabilities::default(), client)
-            .with_protocol_version(self.version.clone())
+        let elicitation = ElicitationCapability::new()
+            .with_form(FormElicitationCapability::new())
+            .with_url(UrlElicitationCapability::new());
+        let mut capabilities = ClientCapabilities::default();
+        capabilities.elicitation = Some(elicitation);
+        ClientConfig::new(capabilities, client).with_protocol_version(self.version.clone())
+    }
+
+    async fn create_elicitation(
+        &self,
+        request: ElicitRequestParams,
+        context: RequestContext<RoleClient>,
+    ) -> Result<ElicitResult, ErrorData> {
+        let result = self.elicit(json!(request), &context).await?;
+        serde_json::from_value(result)
+            .map_err(|err| ErrorData::internal_error(err.to_string(), None))
+    }
+
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        context: RequestContext<RoleClient>,
+    ) -> Result<CustomResult, ErrorData> {
+        if request.method != ELICIT {
+            return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, request.method, None));
+        }
+        let params = request.params.unwrap_or_default();
+        self.elicit(params, &context).await.map(CustomResult::new)
+    }
+
+    async fn on_custom_notification(
+        &self,
+        notification: CustomNotification,
+        _context: NotificationContext<RoleClient>,
+    ) {
+        let params = notification.params.unwrap_or_default();
+        if notification.method == ELICITED
+            && let Some(id) = params["elicitationId"].as_str()
+        {
+            self.calls.note_done(id);
+        }
     }
 
     async fn on_progress(
@@ -112,5 +161,23 @@ impl ClientHandler for Handler {
 
     async fn on_tool_list_changed(&self, _context: NotificationContext<RoleClient>) {
         self.changes.tell();
+    }
+}
+
+impl Handler {
+    /// Has whoever waits for the call that a server asks in find out, and gives the `ElicitResult`.
+    async fn elicit(
+        &self,
+        params: Value,
+        context: &RequestContext<RoleClient>,
+    ) -> Result<Value, ErrorData> {
+        let call = match context.extensions.get::<InboundStreamOrigin>() {
+            Some(InboundStreamOrigin::OutboundRequest(id)) => Some(id),
+            Some(InboundStreamOrigin::Unassociated) | None => None,
+        };
+        tokio::select! {
+            result = self.calls.ask(call, params) => result,
+            () = context.ct.cancelled() => Ok(cancelled("the server does not want it any more")),
+        }
     }
 }

@@ -3,7 +3,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::store::Store;
+use crate::{mcp::call::Waiting, store::Store};
 
 /// What closing may take: a program that is to end is asked twice, and killed.
 const CLOSE: Duration = Duration::from_secs(10);
@@ -20,6 +20,8 @@ pub struct Inner {
     pub tasks: TaskTracker,
     /// Cancelled when all connections are to close.
     pub closing: CancellationToken,
+    /// Calls that servers hold until the user has answered.
+    pub waiting: Waiting,
     changes: watch::Sender<u64>,
 }
 
@@ -38,6 +40,7 @@ impl Hub {
             store,
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
+            waiting: Waiting::default(),
             changes: watch::Sender::new(0),
         }))
     }

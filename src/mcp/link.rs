@@ -88,7 +88,7 @@ pub enum State {
 }
 
 /// Counts as a use of the link until it is dropped.
-pub struct Use<'a>(&'a Link);
+pub struct Use(Arc<Link>);
 
 /// Why a connection ended.
 enum End {
@@ -116,9 +116,9 @@ impl Link {
     }
 
     /// Keeps the connection from being idle.
-    pub fn hold(&self) -> Use<'_> {
+    pub fn hold(self: &Arc<Self>) -> Use {
         *lock(&self.in_use) += 1;
-        Use(self)
+        Use(self.clone())
     }
 
     /// Whether it fails again and again, so that nobody should count on it.
@@ -334,7 +334,7 @@ impl Link {
     }
 }
 
-impl Drop for Use<'_> {
+impl Drop for Use {
     fn drop(&mut self) {
         *lock(&self.0.used) = Instant::now();
         let mut in_use = lock(&self.0.in_use);

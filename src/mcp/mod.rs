@@ -1,8 +1,10 @@
 //! MCP servers whose tools the agent uses: plugins/*.mcp.toml, connections, tools, calls.
 
+mod asking;
 mod call;
 mod clean;
 mod connection;
+mod elicitation;
 mod fault;
 mod file;
 mod handler;

@@ -88,6 +88,8 @@ pub fn router(app: App) -> Router {
         .route("/oauth/client.json", get(oauth::client))
         .route("/assistant/chatkit", post(assistant::answer))
         .route("/mcp", post(mcp::answer))
+        .route("/.well-known/oauth-protected-resource", get(mcp::metadata::answer))
+        .route("/.well-known/oauth-protected-resource/mcp", get(mcp::metadata::answer))
         .route("/x/{*path}", any(plugin_route));
     for asset in page::ASSETS {
         router =

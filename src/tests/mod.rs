@@ -11,6 +11,7 @@ mod client_tools;
 mod components;
 mod credentials;
 mod distribution;
+mod elicitation;
 pub mod guest;
 mod harness;
 mod hooks;

@@ -128,7 +128,7 @@ impl Turn {
                         ..records[index].clone()
                     };
                     let item = ThreadItem::Widget(card);
-                    self.waiting.held.push(Held { call, item });
+                    self.waiting.held.push(Held { call, item, shown: None });
                     self.waiting.has_cards = true;
                 }
                 Err(err) => records[index].output = format!("error: {err}"),
@@ -145,7 +145,8 @@ impl Turn {
             let call = ToolCall { call_id, name, arguments };
             if let Ok((approval, card)) = self.ask_approval(&call, &Need::Connect(connect)) {
                 let call = ToolCallRecord { approval: Some(Box::new(approval)), ..record.clone() };
-                self.waiting.held.push(Held { call, item: ThreadItem::Widget(card) });
+                let item = ThreadItem::Widget(card);
+                self.waiting.held.push(Held { call, item, shown: None });
                 self.waiting.has_cards = true;
             }
         }
@@ -257,7 +258,8 @@ impl Turn {
 
     /// Puts a call aside that asks the user, and says whether it waits.
     fn hold_for_answers(&mut self, call: &ToolCall, record: &mut ToolCallRecord) -> bool {
-        let Some(Asked { tool, item, state }) = self.waiting.asked.remove(&call.call_id) else {
+        let Some(Asked { tool, item, state, shown }) = self.waiting.asked.remove(&call.call_id)
+        else {
             return false;
         };
         // A tool that this one called: what it goes on to is no result of this one.
@@ -266,13 +268,13 @@ impl Turn {
             return false;
         }
         let mut items = record.input.take().map(|it| it.items).unwrap_or_default();
-        items.push(item.id.clone());
+        items.push(item.id().clone());
         // As it is stored: what stands for credentials is another in the turn that goes on with it.
         let stored = ToolCall { arguments: record.arguments.clone(), ..call.clone() };
         let digest = digest_of(&self.generation, &stored);
         let input = Some(Box::new(CallInput { items, is_open: true, digest, state }));
-        let item = ThreadItem::StructuredInput(item);
-        self.waiting.held.push(Held { call: ToolCallRecord { input, ..record.clone() }, item });
+        let call = ToolCallRecord { input, ..record.clone() };
+        self.waiting.held.push(Held { call, item, shown });
         true
     }
 

@@ -309,8 +309,8 @@ impl Detached {
             TurnRequest::CallTool { .. } => "call_tool",
             TurnRequest::ClientTool { .. } => "client_tool",
             TurnRequest::Ask { .. } => "ask",
-            TurnRequest::Input { tool, .. } => {
-                return Err(ToolError::Failed(only_the_agent_asks(&tool)));
+            TurnRequest::Input(inquiry) => {
+                return Err(ToolError::Failed(only_the_agent_asks(&inquiry.tool)));
             }
         };
         Err(ToolError::Failed(format!(

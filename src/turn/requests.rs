@@ -103,8 +103,8 @@ impl Turn {
                 let _ = reply.send(Err(self.ask_to_connect(connect, &origin)));
                 return Ok(());
             }
-            TurnRequest::Input { tool, questions, state } => {
-                let _ = reply.send(Err(self.ask_for_call(tool, questions, state, origin)));
+            TurnRequest::Input(inquiry) => {
+                let _ = reply.send(Err(self.ask_for_call(inquiry, origin)));
                 return Ok(());
             }
             TurnRequest::Widget(request) => {
@@ -204,7 +204,7 @@ impl Turn {
             | TurnRequest::ClientTool { .. }
             | TurnRequest::Ask { .. }
             | TurnRequest::Connect(_)
-            | TurnRequest::Input { .. }
+            | TurnRequest::Input(_)
             | TurnRequest::Error { .. } => Ok(Value::Null),
         }
     }

@@ -3,15 +3,19 @@
 use std::{collections::BTreeMap, mem, sync::Arc};
 
 use serde_json::{Map, Value};
+use tokio::sync::oneshot;
 
 use crate::{
     chatkit::{
         ClientToolCallItem, ClientToolCallStatus, ItemId, ItemKind, StructuredInput,
-        StructuredInputItem, StructuredInputStatus, ThreadItem, ThreadStreamEvent, now,
+        StructuredInputItem, StructuredInputStatus, ThreadItem, ThreadStreamEvent, WidgetItem, now,
     },
     credential::Connect,
-    tool::{CallOrigin, ToolError},
-    turn::{Turn, TurnEnd, approvals::Held},
+    tool::{CallOrigin, Inquiry, ToolError, Wanted},
+    turn::{
+        Turn, TurnEnd,
+        approvals::{Held, visit_card},
+    },
 };
 
 /// Shown when all else is: a call that waits for its output is the last item of its thread.
@@ -31,8 +35,10 @@ pub struct Waiting {
 /// What a call asks the user before it can go on.
 pub struct Asked {
     pub tool: String,
-    pub item: StructuredInputItem,
+    pub item: ThreadItem,
     pub state: Value,
+    /// Told once the user is asked.
+    pub shown: Option<oneshot::Sender<()>>,
 }
 
 impl Waiting {
@@ -133,18 +139,22 @@ impl Turn {
     }
 
     /// Asks the user once the turn has ended, for a call that goes on with the answers.
-    pub fn ask_for_call(
-        &mut self,
-        tool: String,
-        questions: Vec<StructuredInput>,
-        state: Value,
-        origin: CallOrigin,
-    ) -> ToolError {
+    pub fn ask_for_call(&mut self, inquiry: Inquiry, origin: CallOrigin) -> ToolError {
+        let Inquiry { tool, wanted, state, shown } = inquiry;
         let CallOrigin::Model { call_id } = origin else {
             return ToolError::Failed(only_the_agent_asks(&tool));
         };
-        let item = self.questions(questions);
-        self.waiting.asked.insert(call_id.to_string(), Asked { tool, item, state });
+        let item = match wanted {
+            Wanted::Answers(questions) => ThreadItem::StructuredInput(self.questions(questions)),
+            Wanted::Visit(visit) => ThreadItem::Widget(WidgetItem {
+                id: ItemId::generate(ItemKind::Message),
+                thread_id: self.thread.id.clone(),
+                created_at: now(),
+                widget: visit_card(&visit),
+                copy_text: None,
+            }),
+        };
+        self.waiting.asked.insert(call_id.to_string(), Asked { tool, item, state, shown });
         ToolError::Ended
     }
 

@@ -28,7 +28,7 @@ use crate::{
 use self::{
     names::{admit, is_conflict},
     pinned::{load_lock, missing, refuse_changed},
-    servers::{is_server, load_servers},
+    servers::{is_server, load_servers, settings_of},
 };
 
 /// All that a reload replaces: one immutable, validated set, kept by every turn that began with it.
@@ -48,6 +48,8 @@ pub struct Generation {
     /// Of the plugins; those of MCP servers differ from user to user ([`Self::offered_to`]).
     pub tools: Arc<ToolSet>,
     pub mcp: Servers,
+    /// What of the configuration they are made with.
+    server_settings: [u8; 32],
     /// What plugins from elsewhere are held to. None: it cannot be told, and so there are no plugins.
     pub lock: Option<Arc<PluginLock>>,
     /// What is not in force, and why.
@@ -111,7 +113,12 @@ impl Generation {
         };
         errors.extend(lock.iter().flat_map(|lock| missing(files, lock)));
         let (plugins, tools) = admit(plugins, previous, &host, &mut parts);
-        let mcp = load_servers(files, previous, &host, surroundings, &mut parts);
+        let server_settings = match previous {
+            // What does not load is not in force.
+            Some(previous) if Arc::ptr_eq(&previous.host, &host) => previous.server_settings,
+            _ => settings_of(files),
+        };
+        let mcp = load_servers(files, previous, &host, server_settings, surroundings, &mut parts);
         for part in parts.values() {
             errors.extend(part.errors.iter().cloned());
         }
@@ -138,6 +145,7 @@ impl Generation {
             plugins,
             tools: Arc::new(tools),
             mcp,
+            server_settings,
             lock,
             errors,
             parts: Arc::new(parts),

@@ -1,5 +1,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
+use sha2::{Digest, Sha256};
+
 use crate::{
     app::files::ProjectFiles,
     load_error::LoadError,
@@ -10,17 +12,41 @@ use crate::{
 
 use super::{Generation, Part, Surroundings};
 
+/// What of kitfox.toml no MCP server depends on: a change of the rest makes them all anew.
+const NOT_OF_SERVERS: &[&str] = &[
+    "project",
+    "providers",
+    "models",
+    "agents",
+    "prompts",
+    "plugins",
+    "routes",
+    "transcribe",
+    "limits",
+];
+
+/// Tells what of kitfox.toml MCP servers are made with.
+pub fn settings_of(files: &ProjectFiles) -> [u8; 32] {
+    let text = files.text("kitfox.toml").and_then(Result::ok).unwrap_or_default();
+    let mut table: toml::Table = text.parse().unwrap_or_default();
+    for name in NOT_OF_SERVERS {
+        table.remove(*name);
+    }
+    Sha256::digest(table.to_string()).into()
+}
+
 /// Loads the MCP servers that changed. One that did not keeps its connections; one whose file went is dropped, and
 /// its connections close when its last call is done.
 pub fn load_servers(
     files: &ProjectFiles,
     previous: Option<&Generation>,
     host: &Arc<Host>,
+    server_settings: [u8; 32],
     surroundings: &Surroundings<'_>,
     parts: &mut BTreeMap<String, Part>,
 ) -> Servers {
     let mut servers = Servers::default();
-    let same_host = previous.is_some_and(|it| Arc::ptr_eq(&it.host, host));
+    let same_settings = previous.is_some_and(|it| it.server_settings == server_settings);
     let settings = mcp::Surroundings {
         config: &host.config,
         credentials: &host.credentials,
@@ -33,7 +59,7 @@ pub fn load_servers(
         let before = previous.and_then(|it| it.parts.get(&path));
         let last_good = previous.and_then(|it| it.mcp.0.values().find(|it| it.file().path == path));
         let unchanged = before.filter(|part| {
-            same_host && part.tried == file.hash && !part.errors.iter().any(is_id_conflict)
+            same_settings && part.tried == file.hash && !part.errors.iter().any(is_id_conflict)
         });
         let (mut part, server) = match unchanged {
             Some(part) => (part.clone(), last_good.cloned()),
@@ -47,7 +73,7 @@ pub fn load_servers(
                 Err(errors) => {
                     // Under the configuration of now: what the operator forbids is forbidden to it too.
                     let server = match last_good {
-                        Some(server) if same_host => Some(server.clone()),
+                        Some(server) if same_settings => Some(server.clone()),
                         Some(server) => load(&path, server.text.clone()).ok(),
                         None => None,
                     };

@@ -5,7 +5,7 @@ use std::{io::IsTerminal, process::ExitCode};
 use serde_json::{Value, json};
 
 use crate::{
-    chatkit::{ItemId, ThreadItem},
+    chatkit::{ItemId, StructuredInputItem, StructuredInputStatus, ThreadItem},
     cli::{
         chat::Session,
         output::{bold, dim},
@@ -13,23 +13,50 @@ use crate::{
     turn::Decision,
 };
 
+/// Something that waits for the user.
+#[derive(Clone)]
+pub enum Card {
+    /// A call that they approve of or not.
+    Call(ItemId),
+    Questions(Box<StructuredInputItem>),
+}
+
 impl Session {
-    /// Keeps the card of a call that waits, for [`Self::decide`].
+    /// Keeps what waits for the user, for [`Self::decide`].
     pub fn note_card(&mut self, item: &ThreadItem) {
-        if let ThreadItem::Widget(widget) = item
-            && decides(&widget.widget.0["confirm"]) == Some(Decision::Approve)
-        {
-            self.cards.push(widget.id.clone());
+        match item {
+            ThreadItem::Widget(widget)
+                if decides(&widget.widget.0["confirm"]) == Some(Decision::Approve) =>
+            {
+                self.cards.push(Card::Call(widget.id.clone()));
+            }
+            ThreadItem::StructuredInput(item) if item.status == StructuredInputStatus::Pending => {
+                self.cards.push(Card::Questions(Box::new(item.clone())));
+            }
+            _ => (),
         }
     }
 
-    /// Asks about each call that waits, and goes on with what is answered.
+    /// Asks about each thing that waits, and goes on with what is answered.
     pub async fn decide(&mut self) -> anyhow::Result<ExitCode> {
         let mut code = ExitCode::SUCCESS;
         while let Some(card) = self.cards.first().cloned() {
-            let Some(action) = self.ask().await? else { return Ok(code) };
-            self.cards.remove(0);
-            code = self.send_decision(&card, action).await?;
+            code = match card {
+                Card::Call(card) => {
+                    let Some(action) = self.ask().await? else { return Ok(code) };
+                    self.cards.remove(0);
+                    self.send_decision(&card, action).await?
+                }
+                Card::Questions(item) => {
+                    let Some(input) = self.ask_questions(&item).await? else { return Ok(code) };
+                    self.cards.remove(0);
+                    let params =
+                        json!({ "thread_id": self.thread, "item_id": item.id, "input": input });
+                    let operation = "threads.add_structured_input";
+                    let events = self.client.stream(operation, params).await?;
+                    self.show_stream(events).await?
+                }
+            };
         }
         Ok(code)
     }

@@ -1,5 +1,6 @@
 mod approvals;
 mod client;
+mod questions;
 mod sse;
 
 use std::{
@@ -16,13 +17,13 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 
 use crate::{
-    chatkit::{ItemId, StructuredInput, ThreadItem, ThreadItemUpdate, ThreadStreamEvent},
+    chatkit::{StructuredInput, ThreadItem, ThreadItemUpdate, ThreadStreamEvent},
     cli::output::{Output, bold, dim, red},
     config::{AuthMode, Config, Environment},
 };
 
 use self::{
-    approvals::describe_card,
+    approvals::{Card, describe_card},
     client::{Client, Events},
 };
 
@@ -58,8 +59,8 @@ struct Session {
     listed: Vec<String>,
     /// The message that is being printed came in pieces.
     streamed: bool,
-    /// The cards that ask for approval and have no answer.
-    cards: Vec<ItemId>,
+    /// What waits for the user.
+    cards: Vec<Card>,
     lines: Lines<BufReader<Stdin>>,
 }
 
@@ -246,6 +247,8 @@ impl Session {
                     }
                     *at_line_start = true;
                 }
+                // They are asked one by one.
+                ThreadItem::StructuredInput(_) if !self.output.json => self.note_card(&item),
                 other => {
                     self.note_card(&other);
                     self.note(&describe(&other), at_line_start);

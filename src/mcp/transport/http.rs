@@ -16,8 +16,8 @@ use reqwest::{
 };
 use rmcp::{
     model::{
-        ClientJsonRpcMessage, ClientRequest, ErrorData, JsonRpcMessage, RequestId,
-        ServerJsonRpcMessage,
+        ClientJsonRpcMessage, ClientRequest, ErrorCode, ErrorData, JsonRpcMessage, RequestId,
+        ServerJsonRpcMessage, ServerResult,
     },
     transport::streamable_http_client::{
         AuthRequiredError, HttpStatusError, InsufficientScopeError, SseError, StreamableHttpClient,
@@ -30,7 +30,7 @@ use url::Url;
 use crate::{
     mcp::{
         identity::Identity,
-        transport::{MAX_MESSAGE, put_in, sse},
+        transport::{MAX_MESSAGE, asked::Asked, put_in, sse},
     },
     net::{self, AddressRules},
 };
@@ -61,11 +61,12 @@ pub struct HttpWire {
     /// Of the connection itself: what belongs to no call.
     identity: Identity,
     has_session: Arc<AtomicBool>,
+    asked: Asked,
 }
 
 impl HttpWire {
     pub fn new(client: Client, identity: Identity) -> Self {
-        Self { client, identity, has_session: Arc::default() }
+        Self { client, identity, has_session: Arc::default(), asked: Asked::default() }
     }
 
     /// Whether the server keeps a session for this connection, so that it belongs to one identity.
@@ -83,6 +84,7 @@ impl HttpWire {
         // Nothing has been sent: the caller is told why.
         let own = put_in(&mut message)
             .map_err(|err| HttpError::UnexpectedServerResponse(err.to_string().into()))?;
+        let own = own.or_else(|| self.asked.restore(&mut message));
         let identity = own.unwrap_or_else(|| self.identity.clone());
         let body = serde_json::to_vec(&message)?;
         let mut request = self
@@ -119,7 +121,8 @@ impl HttpWire {
                 .await;
         }
         if kind.starts_with(EVENT_STREAM) {
-            let events = sse::events(response, identity, waits);
+            let asked = self.asked.stream(&identity);
+            let events = sse::events(response, identity, waits, asked);
             return Ok(StreamableHttpPostResponse::Sse(events, session_id));
         }
         if !kind.starts_with(JSON) {
@@ -127,7 +130,10 @@ impl HttpWire {
         }
         let body = read(response, MAX_MESSAGE).await?;
         match parse(&body, &identity) {
-            Some(message) => Ok(StreamableHttpPostResponse::Json(message, session_id)),
+            Some(answer) if is_discovery(&message) && !is_discovered(&answer) => {
+                Ok(StreamableHttpPostResponse::Json(not_discovered(answer), None))
+            }
+            Some(answer) => Ok(StreamableHttpPostResponse::Json(answer, session_id)),
             None => Err(unexpected("its answer is no JSON-RPC message")),
         }
     }
@@ -186,7 +192,8 @@ impl StreamableHttpClient for HttpWire {
         if !response.status().is_success() || !kind.starts_with(EVENT_STREAM) {
             return Err(HttpError::ServerDoesNotSupportSse);
         }
-        Ok(sse::events(response, self.identity.clone(), None))
+        let asked = self.asked.stream(&self.identity);
+        Ok(sse::events(response, self.identity.clone(), None, asked))
     }
 }
 
@@ -267,6 +274,29 @@ async fn refused(
 fn is_discovery(message: &ClientJsonRpcMessage) -> bool {
     matches!(message, JsonRpcMessage::Request(request)
         if matches!(request.request, ClientRequest::DiscoverRequest(_)))
+}
+
+/// Whether an answer to a discovery is one.
+fn is_discovered(answer: &ServerJsonRpcMessage) -> bool {
+    match answer {
+        JsonRpcMessage::Response(response) => {
+            matches!(response.result, ServerResult::DiscoverResult(_))
+        }
+        JsonRpcMessage::Error(_) | JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => {
+            true
+        }
+    }
+}
+
+/// A server of the older era that answers anything with something: the library goes on with `initialize`.
+fn not_discovered(answer: ServerJsonRpcMessage) -> ServerJsonRpcMessage {
+    match answer {
+        JsonRpcMessage::Response(response) => {
+            let error = ErrorData::new(ErrorCode::METHOD_NOT_FOUND, "no discovery", None);
+            ServerJsonRpcMessage::error(error, Some(response.id))
+        }
+        other => other,
+    }
 }
 
 fn status_error(response: &Response) -> HttpStatusError {

@@ -1,5 +1,6 @@
 //! The wire: what is put in below the library's own logging, and how much is taken.
 
+mod asked;
 pub mod http;
 mod sse;
 pub mod stdio;

@@ -1,4 +1,4 @@
-use std::io;
+use std::{borrow::Cow, io};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream::BoxStream};
@@ -8,7 +8,10 @@ use rmcp::{
 };
 use sse_stream::{Sse, SseStream};
 
-use crate::mcp::{identity::Identity, transport::MAX_MESSAGE};
+use crate::mcp::{
+    identity::Identity,
+    transport::{MAX_MESSAGE, asked},
+};
 
 /// The events of an answer, each freed of the secrets that went out. One that is too large ends it: where a
 /// `request` waits, with an error for it.
@@ -16,6 +19,7 @@ pub fn events(
     response: reqwest::Response,
     identity: Identity,
     request: Option<RequestId>,
+    asked: asked::Stream,
 ) -> BoxStream<'static, Result<Sse, SseError>> {
     let bytes = bounded(response.bytes_stream().map(|it| it.map_err(io::Error::other)));
     let mut events = SseStream::from_bytes_stream(bytes);
@@ -23,10 +27,13 @@ pub fn events(
         while let Some(event) = events.next().await {
             match event {
                 Ok(mut event) => {
-                    if let Some(data) = &mut event.data
-                        && let std::borrow::Cow::Owned(scrubbed) = identity.scrub(data)
-                    {
-                        *data = scrubbed;
+                    if let Some(data) = &mut event.data {
+                        if let Cow::Owned(scrubbed) = identity.scrub(data) {
+                            *data = scrubbed;
+                        }
+                        if let Cow::Owned(taken) = asked.take(data) {
+                            *data = taken;
+                        }
                     }
                     yield Ok(event);
                 }

@@ -1,6 +1,7 @@
 //! `/mcp`: plugin tools for other MCP clients, without sessions, in all revisions of the protocol.
 
 mod content;
+pub mod metadata;
 mod tools;
 
 use std::sync::Arc;
@@ -38,9 +39,14 @@ const INVALID_REQUEST: i32 = -32600;
 pub async fn answer(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
     body::require_json(&parts.headers).map_err(ApiError::closing)?;
-    let caller = auth::authenticate(&server, &parts.headers, NewSession::Never)
-        .await
-        .map_err(ApiError::closing)?;
+    let caller = match auth::authenticate(&server, &parts.headers, NewSession::Never).await {
+        Ok(caller) => caller,
+        Err(err) => {
+            let mut response = err.closing().into_response();
+            metadata::point_to(&server.app.generation().config, &mut response);
+            return Ok(response);
+        }
+    };
     let context = Arc::new(context::gather(&server, &parts.headers, Some(&caller), &[]));
     let generation = server.app.generation();
     let limit = generation.config.limits.body_bytes;

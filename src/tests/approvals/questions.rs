@@ -14,7 +14,10 @@ use crate::{
         approvals::lines,
         harness::{Server, converse},
     },
-    tool::{Answered, CallContext, Tool, ToolError, ToolProvider, ToolSet, ToolSpec, TurnRequest},
+    tool::{
+        Answered, CallContext, Inquiry, Reply, Tool, ToolError, ToolProvider, ToolSet, ToolSpec,
+        TurnRequest, Wanted,
+    },
 };
 
 /// Asks where to, and once more where the answer is "?".
@@ -29,7 +32,8 @@ impl Travel {
             description: None,
         };
         let tool = "travel".to_owned();
-        context.ask(TurnRequest::Input { tool, questions: vec![question], state }).await
+        let wanted = Wanted::Answers(vec![question]);
+        context.ask(TurnRequest::Input(Inquiry { tool, wanted, state, shown: None })).await
     }
 }
 
@@ -52,7 +56,8 @@ impl ToolProvider for Travel {
     ) -> BoxFuture<'static, Result<Value, ToolError>> {
         let name = name.to_owned();
         Box::pin(async move {
-            let answer = answered.item.inputs[0].answer().expect("it is answered or skipped");
+            let Reply::Answers(item) = &answered.reply else { panic!("it asks to be answered") };
+            let answer = item.inputs[0].answer().expect("it is answered or skipped");
             match answer.values.first().map(String::as_str) {
                 Some("?") => Self::ask(context, json!({ "round": 2 })).await,
                 place => Ok(

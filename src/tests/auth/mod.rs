@@ -257,3 +257,37 @@ async fn tokens_that_the_operator_gave_out_are_known_by_their_hash() {
     let operator = operator.header("authorization", "Bearer kf-ci-secret").body(Body::empty());
     assert_eq!(server.send(operator.unwrap()).await.status(), StatusCode::OK);
 }
+
+#[tokio::test]
+async fn clients_of_mcp_find_out_where_to_log_in() {
+    let issuer = Issuer::start().await;
+    let server = start(&issuer).await;
+    let post = || {
+        let request = Request::post("/mcp").header("host", "localhost");
+        let request = request.header("content-type", "application/json");
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" });
+        request.body(Body::from(body.to_string())).unwrap()
+    };
+    let response = server.send(post()).await;
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        response.headers()[WWW_AUTHENTICATE],
+        "Bearer resource_metadata=\"http://localhost:8000/.well-known/oauth-protected-resource/mcp\""
+    );
+    let mut wrong = post();
+    wrong.headers_mut().insert("authorization", "Bearer x.y.z".parse().unwrap());
+    let response = server.send(wrong).await;
+    assert_eq!(
+        response.headers()[WWW_AUTHENTICATE],
+        "Bearer error=\"invalid_token\", \
+         resource_metadata=\"http://localhost:8000/.well-known/oauth-protected-resource/mcp\""
+    );
+    let path = "/.well-known/oauth-protected-resource/mcp";
+    let get = || Request::get(path).header("host", "localhost").body(Body::empty()).unwrap();
+    let metadata: Value = serde_json::from_str(&text(server.send(get()).await).await).unwrap();
+    assert_eq!(metadata["resource"], "http://localhost:8000/mcp");
+    assert_eq!(metadata["authorization_servers"], json!([issuer.url]));
+    // Where nobody logs in at an issuer there is nothing to find.
+    let server = Server::start(&[]).await;
+    assert_eq!(server.send(get()).await.status(), StatusCode::NOT_FOUND);
+}

@@ -14,6 +14,25 @@ fn check(errors: &str, expected: &str) {
 }
 
 #[tokio::test]
+async fn a_change_of_the_configuration_reconnects_only_where_it_is_about_servers() {
+    let fake = Fake::echo().await;
+    let server = with(&fake.url, "").await;
+    converse(&server, "user hi\n text ok").await;
+    assert_eq!(fake.count("initialize"), 1);
+    server.save("kitfox.toml", "[limits]\nrounds = 7\n").await;
+    assert_eq!(server.app.generation().config.limits.rounds, 7);
+    converse(&server, "user hi\n text ok").await;
+    assert_eq!(fake.count("initialize"), 1);
+    // What does not load changes nothing either.
+    server.save("kitfox.toml", "[limits]\nrounds = 0.5\n[mcp]\nallow_plaintext = true\n").await;
+    converse(&server, "user hi\n text ok").await;
+    assert_eq!(fake.count("initialize"), 1);
+    server.save("kitfox.toml", "[mcp]\nallow_plaintext = true\n").await;
+    converse(&server, "user hi\n text ok").await;
+    assert_eq!(fake.count("initialize"), 2);
+}
+
+#[tokio::test]
 async fn wrong_files_are_told_with_place_and_remedy_and_stop_nobody_else() {
     for (text, expected) in [
         (

@@ -201,3 +201,18 @@ async fn a_server_that_wants_a_login_is_told_as_such() {
     let reason = status(&server)["reason"].to_string();
     assert!(reason.contains("it wants a login that it was not given"), "{reason}");
 }
+
+#[tokio::test]
+async fn a_server_that_answers_a_discovery_with_nothing_is_of_the_older_era() {
+    let fake = Fake::start(|seen| async move {
+        if seen.body["method"] == "server/discover" {
+            return crate::tests::mcp::fake::result(&seen.body, json!({}));
+        }
+        usual(&seen.body, &json!([tool("go")])).unwrap_or_else(|| text(&seen.body, "ok"))
+    })
+    .await;
+    let server = with(&fake.url, "").await;
+    converse(&server, "user hi\n call notes__go {}\n text ok").await;
+    assert_eq!(status(&server)["protocol"], "2025-11-25");
+    assert!(server.last_input().ends_with("output \"ok\""), "{}", server.last_input());
+}

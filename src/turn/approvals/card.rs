@@ -9,7 +9,7 @@ use crate::{
     credential::Connect,
     media::is_unseen,
     store::ApprovalState,
-    tool::Tool,
+    tool::{Tool, Visit},
     turn::approvals::{APPROVE, DENY, Need},
 };
 
@@ -17,6 +17,8 @@ use crate::{
 const KEY: &str = "kitfox.approval";
 /// Of those that show where the user gives what a call needs.
 const CONNECT: &str = "kitfox.connect";
+/// Of those that show a page which a call has the user open.
+const VISIT: &str = "kitfox.visit";
 
 /// Of a tool's name or title, and of who provides it, in characters.
 const NAME_LENGTH: usize = 80;
@@ -24,6 +26,8 @@ const NAME_LENGTH: usize = 80;
 const TEXT_LENGTH: usize = 1_000;
 /// Of all arguments, in characters.
 const LENGTH: usize = 6_000;
+/// Of an address that is shown, in characters.
+const URL_LENGTH: usize = 300;
 
 /// Asks whether this call may run.
 pub fn ask(tool: &Tool, arguments: &Value, need: &Need) -> Widget {
@@ -100,6 +104,34 @@ fn ask_to_connect(tool: &Tool, connect: &Connect) -> Widget {
     }))
 }
 
+/// Shows a page that a call has the user open, who decides whether they do.
+pub fn ask_to_visit(visit: &Visit) -> Widget {
+    let Visit { server, message, url, host } = visit;
+    let button = |label: &str, action: &str| {
+        let action = json!({ "type": action, "loadingBehavior": "container" });
+        json!({ "label": label, "action": action })
+    };
+    let shown = match url.char_indices().nth(URL_LENGTH) {
+        Some((end, _)) => format!("{}…", &url[..end]),
+        None => url.clone(),
+    };
+    Widget(json!({
+        "type": "Card",
+        "key": KEY,
+        "id": VISIT,
+        "status": { "text": "Waits for you to open a page", "icon": "circle-question" },
+        "children": [
+            { "type": "Text", "value": format!("“{}” asks you to open a page at {host}", name(server)), "weight": "semibold" },
+            { "type": "Text", "value": message, "size": "sm" },
+            { "type": "Markdown", "value": format!("[Open {host}]({url})") },
+            { "type": "Caption", "value": shown },
+            { "type": "Caption", "value": "Open it only if you expect this. It opens in another tab: come back here when you are done." },
+        ],
+        "confirm": button("Done", APPROVE),
+        "cancel": button("Decline", DENY),
+    }))
+}
+
 /// Whether it is a card that shows where the user gives what a call needs.
 pub fn asks_to_connect(card: &Widget) -> bool {
     is_card(card) && card.0["id"] == CONNECT
@@ -108,14 +140,16 @@ pub fn asks_to_connect(card: &Widget) -> bool {
 /// The same when it is decided: what was shown stays, and there is nothing to choose.
 pub fn settle(mut card: Widget, state: ApprovalState) -> Widget {
     let is_connect = asks_to_connect(&card);
+    let is_visit = is_card(&card) && card.0["id"] == VISIT;
     let (text, icon) = match state {
         ApprovalState::Pending => return card,
-        ApprovalState::Approved | ApprovalState::Void if is_connect => {
+        ApprovalState::Approved | ApprovalState::Void if is_connect || is_visit => {
             ("Continued", "check-circle")
         }
         ApprovalState::Denied | ApprovalState::Passed if is_connect => {
             ("Not connected", "empty-circle")
         }
+        ApprovalState::Denied | ApprovalState::Passed if is_visit => ("Declined", "empty-circle"),
         ApprovalState::Approved => ("Approved", "check-circle"),
         ApprovalState::Denied => ("Denied", "empty-circle"),
         ApprovalState::Passed => ("Not approved", "empty-circle"),

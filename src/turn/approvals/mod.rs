@@ -8,6 +8,7 @@ mod hops;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
 use tracing::info;
 
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
     model::ToolCall,
     plugin::Parameters,
     store::{ApprovalState, CallApproval, Record, Settled, StoreError, ToolCallRecord},
-    tool::{Answered, Approval, Tool},
+    tool::{Answered, Approval, Reply, Tool},
     turn::{
         Turn, TurnEnd,
         calls::{self, Consent, Run},
@@ -29,7 +30,10 @@ use crate::{
     },
 };
 
-pub use self::{card::is_card, hops::Hops};
+pub use self::{
+    card::{ask_to_visit as visit_card, is_card},
+    hops::Hops,
+};
 
 /// The types of the actions of a card.
 const APPROVE: &str = "kitfox.approve";
@@ -69,6 +73,15 @@ pub fn find_status(card: &Widget) -> Option<&str> {
 pub struct Decided {
     pub call: ToolCallRecord,
     pub card: WidgetItem,
+    next: Next,
+}
+
+/// What becomes of a call that the user has decided on.
+enum Next {
+    Nothing,
+    Begin,
+    /// It asked by the card.
+    Resume(Box<Answered>),
 }
 
 impl Decided {
@@ -80,6 +93,9 @@ impl Decided {
         mut card: WidgetItem,
         decision: Decision,
     ) -> Self {
+        if call.input.as_ref().is_some_and(|it| it.is_open) {
+            return Self::of_visit(generation, call, card, decision);
+        }
         let shown = call.approval.as_ref().map(|it| it.digest.as_str());
         let tool = generation.tools.0.get(&call.name);
         let (state, output) = match (decision, tool) {
@@ -109,7 +125,27 @@ impl Decided {
         }
         call.output = output;
         card.widget = card::settle(card.widget, state);
-        Self { call, card }
+        let next = if state == ApprovalState::Approved { Next::Begin } else { Next::Nothing };
+        Self { call, card, next }
+    }
+
+    /// The same of a call that has the user open a page before it goes on, which it does either way.
+    fn of_visit(
+        generation: &Generation,
+        mut call: ToolCallRecord,
+        mut card: WidgetItem,
+        decision: Decision,
+    ) -> Self {
+        let (reply, state) = match decision {
+            Decision::Approve => (Reply::Visited, ApprovalState::Approved),
+            Decision::Deny => (Reply::Declined, ApprovalState::Denied),
+        };
+        card.widget = card::settle(card.widget, state);
+        let next = match close_input(generation, &mut call) {
+            Some(state) => Next::Resume(Box::new(Answered { state, reply })),
+            None => Next::Nothing,
+        };
+        Self { call, card, next }
     }
 
     /// As it is stored.
@@ -154,6 +190,8 @@ impl Need {
 pub struct Held {
     pub call: ToolCallRecord,
     pub item: ThreadItem,
+    /// Told once the user sees it.
+    pub shown: Option<oneshot::Sender<()>>,
 }
 
 impl Turn {
@@ -193,10 +231,14 @@ impl Turn {
 
     /// Shows what these calls wait for from now on.
     pub async fn show_held(&mut self, held: Vec<Held>) -> Result<(), TurnEnd> {
-        for Held { call, item } in held {
+        for Held { call, item, shown } in held {
             // At once: no call waits for what nobody sees.
             let records = [Record::ToolCall(call), Record::Item(item.clone())];
             self.sink.add_records(&records).await?;
+            if let Some(shown) = shown {
+                // Whoever wanted to know may be gone.
+                let _ = shown.send(());
+            }
             self.items.push(item.clone());
             self.sink.send_stored(ThreadStreamEvent::ItemDone { item }).await?;
         }
@@ -206,17 +248,18 @@ impl Turn {
     /// Does what the user decided on a call, which is stored. Says whether the agent goes on with it: not while the user
     /// has others to decide on.
     pub async fn act_on_decision(&mut self, decided: Decided) -> Result<bool, TurnEnd> {
-        let Decided { call, card } = decided;
+        let Decided { call, card, next } = decided;
         let item = ThreadItem::Widget(card);
         self.sink.send_stored(ThreadStreamEvent::ItemReplaced { item }).await?;
         self.load_transcript().await?;
         let is_last = !self.has_waiting_calls().await?;
         self.waiting.has_cards = !is_last;
         let response = call.response.clone();
-        let mut stop = false;
-        if call.approval.as_ref().is_some_and(|it| it.state == ApprovalState::Approved) {
-            stop = self.run_waiting(call, Run::Begin(Consent::Given)).await?;
-        }
+        let stop = match next {
+            Next::Nothing => false,
+            Next::Begin => self.run_waiting(call, Run::Begin(Consent::Given)).await?,
+            Next::Resume(answered) => self.run_waiting(call, Run::Resume(answered)).await?,
+        };
         Ok(is_last && !stop && !self.is_stopped(&response))
     }
 
@@ -231,23 +274,7 @@ impl Turn {
             return Ok(None);
         };
         let mut call = calls.remove(index);
-        let input = call.input.as_mut().map(|it| {
-            it.is_open = false;
-            (it.state.take(), it.digest.clone())
-        });
-        let (state, shown) = input.unwrap_or_default();
-        let asked = ToolCall {
-            call_id: call.call_id.clone(),
-            name: call.name.clone(),
-            arguments: call.arguments.clone(),
-        };
-        // Nobody else gets what the user answered.
-        let is_same = shown == digest_of(&self.generation, &asked);
-        call.output = if is_same {
-            calls::UNFINISHED.to_owned()
-        } else {
-            format!("error: `{}` changed after it asked the user: call it again", call.name)
-        };
+        let state = close_input(&self.generation, &mut call);
         let settled = Settled { call: call.clone(), item: None };
         if !self.sink.rows().settle_calls(&self.thread.id, &[settled]).await? {
             // Another process was first.
@@ -256,8 +283,8 @@ impl Turn {
         self.waiting.has_cards = !calls.is_empty();
         let response = call.response.clone();
         let mut stop = false;
-        if is_same {
-            let answered = Box::new(Answered { state, item: item.clone() });
+        if let Some(state) = state {
+            let answered = Box::new(Answered { state, reply: Reply::Answers(item.clone()) });
             stop = self.run_waiting(call, Run::Resume(answered)).await?;
         } else {
             self.transcript.keep_call(call);
@@ -280,6 +307,12 @@ impl Turn {
         let mut settled = Vec::new();
         for call in rows.load_waiting_calls(&self.thread.id).await? {
             let Some(item) = call.waits_for() else { continue };
+            if let (Some(input), Some(tool)) =
+                (&call.input, self.generation.tools.0.get(&call.name))
+                && input.is_open
+            {
+                tool.provider.abandon(&input.state);
+            }
             settled.push(match rows.load_item(&self.thread.id, item).await {
                 Ok(item) => pass(call, Some(item)),
                 Err(StoreError::NotFound) => pass(call, None),
@@ -300,6 +333,26 @@ impl Turn {
     pub fn hops_so_far(&self) -> Hops {
         Hops::new(self.transcript.calls().flat_map(|it| it.servers.iter().cloned()).collect())
     }
+}
+
+/// Takes note that the user has replied to what the call asked, and gives what it goes on with. None where it is not the
+/// call any more that asked: nobody else gets what the user answered.
+fn close_input(generation: &Generation, call: &mut ToolCallRecord) -> Option<Value> {
+    let input = call.input.as_mut()?;
+    input.is_open = false;
+    let (state, shown) = (input.state.take(), input.digest.clone());
+    let asked = ToolCall {
+        call_id: call.call_id.clone(),
+        name: call.name.clone(),
+        arguments: call.arguments.clone(),
+    };
+    let is_same = shown == digest_of(generation, &asked);
+    call.output = if is_same {
+        calls::UNFINISHED.to_owned()
+    } else {
+        format!("error: `{}` changed after it asked the user: call it again", call.name)
+    };
+    is_same.then_some(state)
 }
 
 /// A call that the user passed, and what it waited for.

@@ -1,14 +1,17 @@
-use std::{sync::Arc, time::Duration};
+//! Calls of servers' tools, and what they come to.
+
+mod flight;
+mod rounds;
+mod waiting;
+
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use rmcp::{
-    Peer, RoleClient,
-    model::{CancelledNotificationParam, RequestId, ServerResult},
-    service::{RequestHandle, ServiceError},
+use rmcp::model::{
+    CallToolRequestParams, ErrorCode, ErrorData, InputRequiredResult, InputResponses, ServerResult,
 };
+use rmcp::service::ServiceError;
 use serde_json::{Map, Value};
-use tokio::time::{Instant, sleep_until};
-use tokio_util::task::TaskTracker;
 
 use crate::{
     chatkit::{Source, UrlSource},
@@ -16,23 +19,24 @@ use crate::{
     mcp::{
         clean::clean_line,
         connection::Connection,
+        elicitation::{Elicitation, Refusal, declined},
         fault::Fault,
-        handler::Step,
         identity::Identity,
+        link::Use,
         result,
         server::{Caller, Server},
         tools::ListedTool,
     },
-    tool::{CallContext, CallOrigin, ToolError, ToolProvider, TurnRequest},
+    tool::{Answered, CallContext, CallOrigin, ToolError, ToolProvider, TurnRequest},
 };
 
-/// However often a call tells of its progress, it lasts no longer than so many of its timeouts.
-const MOST_TIMEOUTS: u32 = 10;
-/// The least time between two signs of progress that are shown.
-const PROGRESS_PAUSE: Duration = Duration::from_millis(250);
-const PROGRESS_CHARACTERS: usize = 200;
+use self::flight::{Flight, Landing, PROGRESS_CHARACTERS};
+pub use self::waiting::Waiting;
+
 /// Of one result.
 const MOST_SOURCES: usize = 10;
+/// Of revision 2025-11-25: the user has to open pages before the call can be made.
+const URL_REQUIRED: ErrorCode = ErrorCode(-32042);
 
 /// A tool of an MCP server, as turns call it.
 pub struct ServerTool {
@@ -51,6 +55,23 @@ impl ToolProvider for ServerTool {
         Box::pin(async move { server.call(&tool, arguments, &context).await })
     }
 
+    fn resume(
+        &self,
+        _name: &str,
+        arguments: Value,
+        answered: Answered,
+        context: CallContext,
+    ) -> BoxFuture<'static, Result<Value, ToolError>> {
+        let (server, tool) = (self.server.clone(), self.tool.clone());
+        Box::pin(
+            async move { Call::new(&server, &tool, arguments, &context).resume(answered).await },
+        )
+    }
+
+    fn abandon(&self, state: &Value) {
+        rounds::abandon(&self.server, state);
+    }
+
     fn origin(&self) -> &str {
         &self.server.file().path
     }
@@ -58,6 +79,32 @@ impl ToolProvider for ServerTool {
     fn rules(&self) -> Option<&PassRules> {
         Some(&self.server.file().rules)
     }
+}
+
+/// A call of a tool, for whoever the context names.
+struct Call<'a> {
+    server: &'a Arc<Server>,
+    tool: &'a ListedTool,
+    arguments: Value,
+    context: &'a CallContext,
+    /// Why the user was not asked what the server wanted to know.
+    declined: Option<String>,
+}
+
+/// What a server made of a call.
+enum Landed {
+    Value(Value),
+    /// It wants something of the user, and the call once more with that.
+    Wants(InputRequiredResult),
+    /// The user has to open pages, and then it wants the call once more.
+    Visits(Value),
+}
+
+/// What goes with a call that is made once more.
+#[derive(Default)]
+struct More {
+    responses: Option<InputResponses>,
+    state: Option<String>,
 }
 
 impl Server {
@@ -68,39 +115,45 @@ impl Server {
         arguments: Value,
         context: &CallContext,
     ) -> Result<Value, ToolError> {
+        Call::new(self, tool, arguments, context).begin().await
+    }
+}
+
+impl<'a> Call<'a> {
+    const fn new(
+        server: &'a Arc<Server>,
+        tool: &'a ListedTool,
+        arguments: Value,
+        context: &'a CallContext,
+    ) -> Self {
+        Self { server, tool, arguments, context, declined: None }
+    }
+
+    /// Makes the call. Who has to give something first is asked for it.
+    async fn send(&mut self, more: &More) -> Result<Landed, ToolError> {
         // A token that is not taken is refreshed, once.
         let mut tries = 2;
         loop {
             tries -= 1;
-            match self.try_call(tool, arguments.clone(), context).await {
-                Ok(value) => return Ok(value),
-                Err(NoAnswer::Needed(connect)) => return Err(context.connect(connect).await),
+            match self.try_send(more).await {
+                Ok(landed) => return Ok(landed),
                 Err(NoAnswer::Rejected) if tries > 0 => (),
-                Err(NoAnswer::Rejected) => {
-                    let challenge = String::new();
-                    return Err(self.explain(&Fault::NeedsLogin { challenge }));
-                }
-                Err(NoAnswer::Tool(err)) => return Err(err),
-                Err(NoAnswer::NotSent) => return Err(self.explain(&Fault::Broken)),
-                Err(NoAnswer::Fault(fault)) => return Err(self.explain(&fault)),
+                Err(err) => return Err(self.explain(err).await),
             }
         }
     }
 
-    async fn try_call(
-        self: &Arc<Self>,
-        tool: &ListedTool,
-        arguments: Value,
-        context: &CallContext,
-    ) -> Result<Value, NoAnswer> {
-        let arguments = match arguments {
-            Value::Object(arguments) => arguments,
+    async fn try_send(&mut self, more: &More) -> Result<Landed, NoAnswer> {
+        let (server, context) = (self.server, self.context);
+        let arguments = match &self.arguments {
+            Value::Object(arguments) => arguments.clone(),
             Value::Null => Map::new(),
             _ => {
                 let message = "the arguments are not valid: /: they are no object";
                 return Err(NoAnswer::Tool(ToolError::Failed(message.to_owned())));
             }
         };
+        let tool = self.tool;
         let arguments =
             tool.check(arguments).map_err(|err| NoAnswer::Tool(ToolError::Failed(err)))?;
         let thread = context.thread.as_ref().map(|it| &it.id);
@@ -113,27 +166,31 @@ impl Server {
             thread,
             seals: &context.seals,
         };
-        let outgoing = self.file().rules.prepare(pending).await?;
-        let shown = outgoing.arguments().clone();
+        let outgoing = server.file().rules.prepare(pending).await?;
+        let mut params = CallToolRequestParams::new(tool.name.clone())
+            .with_arguments(outgoing.arguments().clone());
+        params.input_responses.clone_from(&more.responses);
+        params.request_state.clone_from(&more.state);
         let identity = Identity::of_call(outgoing)?;
         if tool.is_connect() {
-            return Ok(Value::String(format!(
+            return Ok(Landed::Value(Value::String(format!(
                 "the user has connected `{}`: its tools can be used from the next answer on",
-                self.file().id
-            )));
+                server.file().id
+            ))));
         }
-        let timeout = self.file().timeout;
+        let timeout = server.file().timeout;
         // What was not sent can be sent again, once.
         let mut tries = 2;
         loop {
             tries -= 1;
             // Anew each time: one that another made, and that is gone, is not made again for this caller.
-            let link = self.link(caller, &identity);
-            let _use = link.hold();
+            let link = server.link(caller, &identity);
+            let r#use = link.hold();
             let ready = tokio::time::timeout(timeout, link.ready(&identity)).await;
             let result = match ready.unwrap_or(Err(Fault::Timeout(timeout.as_secs()))) {
                 Ok(connection) => {
-                    let result = self.send(&connection, tool, &shown, &identity, context).await;
+                    let result =
+                        self.send_over(&connection, params.clone(), &identity, r#use).await;
                     if let Err(NoAnswer::Fault(Fault::NotReached(_))) = &result {
                         // Nobody is there any more: it is made again when somebody is.
                         connection.close();
@@ -144,60 +201,90 @@ impl Server {
                 Err(fault) => Err(NoAnswer::Fault(fault)),
             };
             match result {
-                Ok(value) => {
-                    cite(&value, context).await;
-                    return Ok(value);
-                }
                 Err(NoAnswer::NotSent) if tries > 0 => link.lost().await,
                 Err(NoAnswer::Fault(Fault::NeedsLogin { challenge })) => {
-                    let rules = &self.file().rules;
+                    let rules = &server.file().rules;
                     if identity.reject(rules, &context.request, &challenge).await {
                         return Err(NoAnswer::Rejected);
                     }
                     return Err(NoAnswer::Fault(Fault::NeedsLogin { challenge }));
                 }
-                Err(err) => return Err(err),
+                result => return result,
             }
         }
     }
 
-    async fn send(
-        &self,
+    async fn send_over(
+        &mut self,
         connection: &Arc<Connection>,
-        tool: &ListedTool,
-        arguments: &Map<String, Value>,
+        params: CallToolRequestParams,
         identity: &Identity,
-        context: &CallContext,
-    ) -> Result<Value, NoAnswer> {
+        r#use: Use,
+    ) -> Result<Landed, NoAnswer> {
         if connection.peer.is_transport_closed() {
             return Err(NoAnswer::NotSent);
         }
-        let handle = connection
-            .send(&tool.name, arguments.clone(), identity)
-            .await
-            .map_err(|_| NoAnswer::NotSent)?;
-        let tasks = &self.target.hub.tasks;
-        let mut guard = CancelGuard {
-            peer: connection.peer.clone(),
-            tasks: tasks.clone(),
-            id: Some(handle.id.clone()),
-        };
-        let timeout = self.file().timeout;
-        let result = wait(handle, connection, timeout, identity, context).await;
-        match result {
-            Ok(Ok(answer)) => {
-                guard.id = None;
-                let max = self.file().max_result_bytes;
-                result::read(answer, max).map_err(NoAnswer::Tool)
-            }
-            Ok(Err(err)) => {
-                guard.id = None;
-                Err(NoAnswer::Fault(Fault::of_call(&err)))
-            }
-            Err(fault) => Err(NoAnswer::Fault(fault)),
+        let handle = connection.send(params, identity).await.map_err(|_| NoAnswer::NotSent)?;
+        self.fly(Flight::new(self.server, connection, handle, identity, r#use)).await
+    }
+
+    /// Sees a call that was sent to its end, or to what the user is asked.
+    async fn fly(&mut self, mut flight: Flight) -> Result<Landed, NoAnswer> {
+        loop {
+            let asking = match flight.land(self.context).await {
+                Landing::Answer(Ok(ServerResult::InputRequiredResult(result))) => {
+                    return Ok(Landed::Wants(result));
+                }
+                Landing::Answer(Ok(answer)) => {
+                    let max = self.server.file().max_result_bytes;
+                    let value = result::read(answer, max).map_err(NoAnswer::Tool)?;
+                    cite(&value, self.context).await;
+                    return Ok(Landed::Value(value));
+                }
+                Landing::Answer(Err(ServiceError::McpError(ErrorData {
+                    code: URL_REQUIRED,
+                    data: Some(data),
+                    ..
+                }))) => return Ok(Landed::Visits(data)),
+                Landing::Answer(Err(err)) => return Err(NoAnswer::Fault(Fault::of_call(&err))),
+                Landing::Late(fault) => return Err(NoAnswer::Fault(fault)),
+                Landing::Asks(asking) => asking,
+            };
+            let answer = match Elicitation::read(&self.server.file().id, &asking.params) {
+                Ok(elicitation) => {
+                    flight = self
+                        .hold(flight, asking.reply, elicitation)
+                        .await
+                        .map_err(NoAnswer::Tool)?;
+                    continue;
+                }
+                Err(refusal) => {
+                    let reason = self.note_refusal(&refusal);
+                    match refusal {
+                        Refusal::Unreadable(_) => Err(ErrorData::invalid_params(reason, None)),
+                        Refusal::Forbidden(_) => Ok(declined(&reason)),
+                    }
+                }
+            };
+            // The server may have taken it back.
+            let _ = asking.reply.send(answer);
         }
     }
 
+    /// What the model is told of a call that came to nothing.
+    async fn explain(&self, no_answer: NoAnswer) -> ToolError {
+        let explain = |fault: &Fault| self.server.explain(fault);
+        match no_answer {
+            NoAnswer::Needed(connect) => self.context.connect(connect).await,
+            NoAnswer::Rejected => explain(&Fault::NeedsLogin { challenge: String::new() }),
+            NoAnswer::Tool(err) => err,
+            NoAnswer::NotSent => explain(&Fault::Broken),
+            NoAnswer::Fault(fault) => explain(&fault),
+        }
+    }
+}
+
+impl Server {
     /// What the model is told of a call that came to nothing.
     fn explain(&self, fault: &Fault) -> ToolError {
         let id = &self.file().id;
@@ -247,52 +334,6 @@ impl From<CredentialError> for NoAnswer {
     }
 }
 
-/// Waits for the answer, and shows how far the call is. Progress gives it more time.
-async fn wait(
-    mut handle: RequestHandle<RoleClient>,
-    connection: &Connection,
-    timeout: Duration,
-    identity: &Identity,
-    context: &CallContext,
-) -> Result<Result<ServerResult, ServiceError>, Fault> {
-    let mut watched = connection.progress.watch(&handle.progress_token);
-    let begun = Instant::now();
-    let last = begun + timeout * MOST_TIMEOUTS;
-    let mut deadline = begun + timeout;
-    let mut shown = None;
-    loop {
-        tokio::select! {
-            answer = &mut handle.rx => {
-                return Ok(answer.unwrap_or(Err(ServiceError::TransportClosed)));
-            }
-            () = sleep_until(deadline.min(last)) => {
-                return Err(Fault::Timeout(begun.elapsed().as_secs().max(1)));
-            }
-            Some(step) = watched.steps.recv() => {
-                deadline = Instant::now() + timeout;
-                if shown.is_none_or(|it: Instant| it.elapsed() >= PROGRESS_PAUSE) {
-                    shown = Some(Instant::now());
-                    show(&step, identity, context).await;
-                }
-            }
-        }
-    }
-}
-
-async fn show(step: &Step, identity: &Identity, context: &CallContext) {
-    let text = match (&step.message, step.total) {
-        (Some(message), _) => clean_line(&identity.scrub(message), PROGRESS_CHARACTERS),
-        (None, Some(total)) if total > 0.0 => {
-            format!("{:.0} %", (step.progress / total * 100.0).clamp(0.0, 100.0))
-        }
-        (None, _) => return,
-    };
-    if !text.is_empty() {
-        // Where nobody watches, nothing is shown.
-        let _ = context.ask(TurnRequest::Progress { icon: None, text }).await;
-    }
-}
-
 /// Shows where the model's answer comes from: the links of a result that it called for.
 async fn cite(value: &Value, context: &CallContext) {
     if !matches!(context.origin, CallOrigin::Model { .. }) {
@@ -316,25 +357,4 @@ async fn cite(value: &Value, context: &CallContext) {
 
 fn is_web(url: &str) -> bool {
     url.starts_with("https://") || url.starts_with("http://")
-}
-
-/// Tells the server when nobody waits for its answer any more.
-struct CancelGuard {
-    peer: Peer<RoleClient>,
-    tasks: TaskTracker,
-    id: Option<RequestId>,
-}
-
-impl Drop for CancelGuard {
-    fn drop(&mut self) {
-        let Some(id) = self.id.take() else { return };
-        let peer = self.peer.clone();
-        self.tasks.spawn(async move {
-            let reason = "nobody waits for it any more".to_owned();
-            let params = CancelledNotificationParam::new(Some(id), Some(reason));
-            let told = peer.notify_cancelled(params);
-            // A server that reads nothing is told nothing.
-            let _ = tokio::time::timeout(Duration::from_secs(5), told).await;
-        });
-    }
 }
