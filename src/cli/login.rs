@@ -29,7 +29,8 @@ pub async fn run(app: &App, name: &str, user: &User, output: Output) -> anyhow::
     let generation = app.generation();
     let keys = [Target::of_server(name), Target::of_credential(name)];
     let Some(target) = generation.login_targets().find(|it| keys.contains(&it.key)) else {
-        let all: Vec<_> = generation.login_targets().map(|it| it.key).collect();
+        let all = generation.login_targets().filter(Target::has_logins).map(|it| it.key);
+        let all: Vec<_> = all.collect();
         let names = all.iter().map(|it| it.split_once(':').map_or(it.as_str(), |(_, name)| name));
         output.problems(&generation.errors);
         bail!("`{name}` has no login: {}", known(names));

@@ -13,6 +13,7 @@ use crate::{
     config::Environment,
     context::RequestContext,
     mcp::{Caller, Server, Status, Word},
+    oauth::Target,
     turn,
     user::User,
 };
@@ -115,10 +116,19 @@ async fn inspect(
     let listing = server.list(Caller { request, thread: None }).await;
     let status = server.status();
     show(&status, output);
-    let tools: Vec<_> = match &listing {
-        Ok(listing) => listing.listed.tools.values().map(|it| it.spec.clone()).collect(),
-        Err(_) => Vec::new(),
+    let (tools, problem) = match &listing {
+        Ok(listing) => {
+            let tools = listing.listed.tools.values().map(|it| it.spec.clone());
+            (tools.collect::<Vec<_>>(), None)
+        }
+        Err(fault) => (Vec::new(), Some(fault.to_string())),
     };
+    if let Some(problem) = problem.as_ref().filter(|it| status.reason.as_ref() != Some(it)) {
+        output.line(format!("    {}", red(problem)));
+    }
+    if problem.is_some() {
+        hint_at_login(app, name, request, output);
+    }
     for spec in &tools {
         output.line(format!("{}: {}", bold(&spec.name), spec.description));
         output.line(format!("    {}", dim(&spec.parameters.to_string())));
@@ -126,7 +136,7 @@ async fn inspect(
             output.line(format!("    {}", dim(&json!(spec.annotations).to_string())));
         }
     }
-    output.value(&json!({ "server": status, "tools": tools }));
+    output.value(&json!({ "server": status, "tools": tools, "error": problem }));
     Ok(if listing.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -146,7 +156,13 @@ async fn call(
     }
     let server = find(app, name, output)?;
     let caller = Caller { request: &request, thread: None };
-    let listing = server.list(caller).await.map_err(|fault| anyhow::anyhow!("{name}: {fault}"))?;
+    let listing = match server.list(caller).await {
+        Ok(listing) => listing,
+        Err(fault) => {
+            hint_at_login(app, name, &request, output);
+            bail!("{name}: {fault}");
+        }
+    };
     let Some(found) = listing.listed.tools.get(tool) else {
         let known = known(listing.listed.tools.keys().map(String::as_str));
         bail!("`{name}` has no tool `{tool}`: {known}");
@@ -184,6 +200,19 @@ async fn pin(
     output.line(format!("pinned the {count} tools of {}", bold(name)));
     output.value(&json!({ "pinned": listing.listed.tools.keys().collect::<Vec<_>>() }));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whoever lacks a login is told how to log in from here.
+fn hint_at_login(app: &App, name: &str, request: &RequestContext, output: Output) {
+    let key = Target::of_server(name);
+    let generation = app.generation();
+    let mut targets = generation.login_targets();
+    if targets.any(|it| it.key == key && it.has_logins()) {
+        let user = request.user.as_ref().map(|it| it.id.as_str()).unwrap_or_default();
+        output.line(format!(
+            "    where it is a login that is missing: `kitfox mcp login {name} --user {user}`"
+        ));
+    }
 }
 
 fn find(app: &App, name: &str, output: Output) -> anyhow::Result<Arc<Server>> {

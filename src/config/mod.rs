@@ -330,6 +330,8 @@ pub enum CredentialSource {
     Static { value: SecretString },
     /// The user logs in at an authorization server.
     OAuth(OAuthConfig),
+    /// The access token of the verified login is exchanged for one (RFC 8693).
+    Exchange(ExchangeConfig),
 }
 
 /// `[credentials.NAME]` with `source = "oauth"`
@@ -343,6 +345,27 @@ pub struct OAuthConfig {
     /// None: this server makes itself known.
     pub client_id: Option<String>,
     pub client_secret: Option<SecretString>,
+}
+
+/// `[credentials.NAME]` with `source = "exchange"`
+#[derive(Debug, Clone)]
+pub struct ExchangeConfig {
+    pub place: ExchangePlace,
+    /// What the token is to be for: by its name, its URL (RFC 8707), and what it is good for. Some of it is said.
+    pub audience: Option<String>,
+    pub resource: Option<String>,
+    pub scopes: Vec<String>,
+    /// None: the token endpoint asks nobody who they are.
+    pub client_id: Option<String>,
+    pub client_secret: Option<SecretString>,
+}
+
+/// Where a login's token is exchanged.
+#[derive(Debug, Clone)]
+pub enum ExchangePlace {
+    /// At the token endpoint that the metadata of this authorization server name.
+    Issuer(Url),
+    TokenEndpoint(Url),
 }
 
 #[derive(Debug, Clone)]

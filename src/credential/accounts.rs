@@ -143,28 +143,30 @@ impl Source for Login {
     fn reject<'a>(
         &'a self,
         context: &'a RequestContext,
-        token: &'a SecretString,
+        token: &'a Secret,
         challenge: &'a str,
-    ) -> BoxFuture<'a, ()> {
+    ) -> BoxFuture<'a, bool> {
         Box::pin(async move {
-            let Some(user) = &context.user else { return };
+            let Some(user) = &context.user else { return false };
             let challenge = Challenge::parse([challenge]);
+            let token = SecretString::from(token.expose().to_owned());
             let noted =
-                self.accounts.oauth.reject(&self.target, &user.key, token, challenge.as_ref());
+                self.accounts.oauth.reject(&self.target, &user.key, &token, challenge.as_ref());
             if let Err(err) = noted.await {
                 tracing::warn!(server = %self.target.label, "a token that was not taken is kept: {err}");
             }
+            true
         })
     }
 }
 
-fn user<'a>(name: &str, context: &'a RequestContext) -> Result<&'a User, CredentialError> {
+pub fn user<'a>(name: &str, context: &'a RequestContext) -> Result<&'a User, CredentialError> {
     context.user.as_ref().ok_or_else(|| CredentialError::Missing {
         credential: name.to_owned(),
         reason: "nobody is logged in".to_owned(),
     })
 }
 
-fn unusable(name: &str, err: &dyn std::error::Error) -> CredentialError {
+pub fn unusable(name: &str, err: &dyn std::error::Error) -> CredentialError {
     CredentialError::Unusable { credential: name.to_owned(), reason: err.to_string() }
 }

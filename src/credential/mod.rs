@@ -4,6 +4,8 @@
 //! ([`Seals`]), and what comes back is freed of it ([`Scrubber`]).
 
 mod accounts;
+mod exchanged;
+mod own_login;
 mod pass;
 mod scrub;
 mod seals;
@@ -24,6 +26,7 @@ use crate::{
 
 pub use self::{
     accounts::{Accounts, for_user},
+    own_login::{OwnLogin, Wanted},
     pass::{Connection, Outgoing, PassRules, Pending},
     scrub::Scrubber,
     seals::{Found, InPrompt, Seals},
@@ -89,6 +92,9 @@ impl Credentials {
                     secret_names.headers.push(header.to_lowercase());
                 }
                 CredentialSource::Login { field } => secret_names.fields.push(field.clone()),
+                CredentialSource::Exchange(_) => {
+                    secret_names.fields.push(exchanged::ACCESS_TOKEN.to_owned());
+                }
                 CredentialSource::Store { .. }
                 | CredentialSource::Static { .. }
                 | CredentialSource::OAuth(_) => (),
@@ -124,7 +130,8 @@ impl Credentials {
             CredentialSource::Login { .. }
             | CredentialSource::Request { .. }
             | CredentialSource::Static { .. }
-            | CredentialSource::OAuth(_) => None,
+            | CredentialSource::OAuth(_)
+            | CredentialSource::Exchange(_) => None,
         })
     }
 
@@ -135,7 +142,8 @@ impl Credentials {
             CredentialSource::Login { .. }
             | CredentialSource::Request { .. }
             | CredentialSource::Static { .. }
-            | CredentialSource::Store { .. } => None,
+            | CredentialSource::Store { .. }
+            | CredentialSource::Exchange(_) => None,
         })
     }
 

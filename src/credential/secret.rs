@@ -31,3 +31,33 @@ impl From<String> for Secret {
         Self::from(SecretString::from(text))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::{Debug, Display};
+
+    use serde::Serialize;
+
+    use super::Secret;
+
+    /// With another implementation beside the one for all, which one is meant would be ambiguous, and this would not
+    /// compile.
+    #[test]
+    fn a_secret_can_be_neither_printed_nor_written_nor_compared() {
+        trait Is<Reason> {
+            fn a_secret() -> bool {
+                true
+            }
+        }
+        struct Printed;
+        struct Shown;
+        struct Written;
+        struct Compared;
+        impl<T: ?Sized> Is<()> for T {}
+        impl<T: ?Sized + Debug> Is<Printed> for T {}
+        impl<T: ?Sized + Display> Is<Shown> for T {}
+        impl<T: ?Sized + Serialize> Is<Written> for T {}
+        impl<T: ?Sized + PartialEq> Is<Compared> for T {}
+        assert!(<Secret as Is<_>>::a_secret());
+    }
+}

@@ -1,7 +1,7 @@
 use futures::future::BoxFuture;
 use secrecy::SecretString;
 
-use super::{Accounts, CredentialError, Secret, accounts};
+use super::{Accounts, CredentialError, Secret, accounts, exchanged::Exchanged};
 use crate::{
     config::{CredentialConfig, CredentialSource},
     context::RequestContext,
@@ -25,14 +25,15 @@ pub trait Source: Send + Sync {
         Box::pin(async move { self.fetch(context).await.is_ok() })
     }
 
-    /// Takes note that a server did not take this secret, and of what it wants (`WWW-Authenticate`).
+    /// Takes note that a server did not take this secret, and of what it wants (`WWW-Authenticate`). Says whether
+    /// something else comes of it when it is fetched again.
     fn reject<'a>(
         &'a self,
         _context: &'a RequestContext,
-        _token: &'a SecretString,
+        _secret: &'a Secret,
         _challenge: &'a str,
-    ) -> BoxFuture<'a, ()> {
-        Box::pin(std::future::ready(()))
+    ) -> BoxFuture<'a, bool> {
+        Box::pin(std::future::ready(false))
     }
 
     /// Whether all have the same secret.
@@ -57,6 +58,9 @@ pub fn of(name: &str, config: &CredentialConfig, accounts: &Accounts) -> Box<dyn
         CredentialSource::Login { field } => Box::new(Login { name, field: field.clone() }),
         CredentialSource::Store { label } => accounts.entered(&name, label.as_deref()),
         CredentialSource::OAuth(config) => accounts.login(accounts::target(&name, config)),
+        CredentialSource::Exchange(config) => {
+            Box::new(Exchanged::new(name, config, accounts.oauth.clone()))
+        }
     }
 }
 

@@ -26,11 +26,6 @@ impl Template {
         Self(vec![Part::Credential(name.to_owned())])
     }
 
-    /// `Bearer`, and this credential.
-    pub fn bearer(name: &str) -> Self {
-        Self(vec![Part::Text("Bearer ".to_owned()), Part::Credential(name.to_owned())])
-    }
-
     /// Fails with what is wrong and what to do.
     pub fn parse(text: &str) -> Result<Self, (String, String)> {
         let mut parts = Vec::new();

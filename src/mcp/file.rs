@@ -13,7 +13,7 @@ use crate::{
         Config, StdioPolicy,
         document::{Field, Node, Reader, Table},
     },
-    credential::{Credentials, PassRules},
+    credential::{Credentials, OwnLogin, PassRules},
     load_error::LoadError,
     oauth::{self, At, Preregistered},
     prompt::ToolGlobs,
@@ -45,8 +45,6 @@ pub struct ServerFile {
     pub on_change: OnChange,
     /// `headers`, `[[arguments]]` and `env`.
     pub rules: PassRules,
-    /// `[oauth]`: its users log in to the server.
-    pub oauth: Option<oauth::Target>,
 }
 
 #[derive(Debug, Clone)]
@@ -188,19 +186,8 @@ fn read(
     let table = reader.root(node).map()?;
     let transport = read_transport(&table, surroundings);
     let mut rules = PassRules::read(&table, &id, surroundings.credentials);
-    let oauth =
-        table.get("oauth").and_then(|it| read_oauth(&it, &id, transport.as_ref(), surroundings));
-    if let Some(target) = &oauth {
-        let headers = table.map("headers").fields();
-        if let Some((_, field)) =
-            headers.iter().find(|(key, _)| key.name.eq_ignore_ascii_case("authorization"))
-        {
-            field.refuse_with_remedy(
-                "`headers` sets `Authorization`, and `[oauth]` does so too",
-                "leave one of them out",
-            );
-        }
-        rules = rules.with_login(surroundings.credentials.accounts().login(target.clone()));
+    if let Some(login) = read_login(&table, &id, &rules, transport.as_ref(), surroundings) {
+        rules = rules.with_login(login);
     }
     let words = approval_words();
     let approvals = table.map("approvals");
@@ -249,8 +236,47 @@ fn read(
             .and_then(|it| it.word(&[("warn", OnChange::Warn), ("block", OnChange::Block)]))
             .unwrap_or_default(),
         rules,
-        oauth,
     })
+}
+
+/// Where the server's users log in to it: as `[oauth]` says; where nobody says anything, once the server asks for it.
+fn read_login(
+    table: &Table<'_>,
+    id: &str,
+    rules: &PassRules,
+    transport: Option<&Transport>,
+    surroundings: &Surroundings<'_>,
+) -> Option<OwnLogin> {
+    let accounts = surroundings.credentials.accounts().clone();
+    let Some(field) = table.get("oauth") else {
+        let Some(Transport::Http { url }) = transport else { return None };
+        // Whoever says what the server is sent has said who asks.
+        if rules.passes_credentials() || rules.has_headers() {
+            return None;
+        }
+        let target = oauth::Target {
+            key: oauth::Target::of_server(id),
+            label: id.to_owned(),
+            at: At::Challenged { resource: url.clone(), challenge: None },
+            scopes: Vec::new(),
+            client: None,
+        };
+        return Some(OwnLogin::on_demand(accounts, target));
+    };
+    if field.find_boolean() == Some(false) {
+        return None;
+    }
+    let target = read_oauth(&field, id, transport, surroundings)?;
+    let headers = table.map("headers").fields();
+    if let Some((_, field)) =
+        headers.iter().find(|(key, _)| key.name.eq_ignore_ascii_case("authorization"))
+    {
+        field.refuse_with_remedy(
+            "`headers` sets `Authorization`, and `[oauth]` does so too",
+            "leave one of them out",
+        );
+    }
+    Some(OwnLogin::named(accounts, target))
 }
 
 fn read_oauth(

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     context::RequestContext,
-    credential::{Connection, CredentialError, Outgoing, PassRules},
+    credential::{Connection, CredentialError, Outgoing, PassRules, Wanted},
 };
 
 /// Whose credentials go with a message. It travels beside the message, and what it stands for is put in at the
@@ -36,10 +36,7 @@ impl Identity {
 
     /// The same for the same headers and environment, in this process.
     pub fn fingerprint(&self) -> [u8; 32] {
-        match &self.carried {
-            Carried::Connection(connection) => connection.fingerprint(),
-            Carried::Call(outgoing) => outgoing.fingerprint(),
-        }
+        self.connection().fingerprint()
     }
 
     /// What every request brings.
@@ -49,11 +46,7 @@ impl Identity {
 
     /// What a program's environment has beside what it inherits.
     pub fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
-        let connection = match &self.carried {
-            Carried::Connection(connection) => connection,
-            Carried::Call(outgoing) => outgoing.connection(),
-        };
-        connection.env().iter().map(|(name, value)| (name.as_str(), value.expose()))
+        self.connection().env().iter().map(|(name, value)| (name.as_str(), value.expose()))
     }
 
     /// Puts a call's secrets into its arguments.
@@ -64,18 +57,27 @@ impl Identity {
         }
     }
 
-    /// Takes note that the server did not take the user's login; says whether there was one.
+    /// Takes note that the server did not take what goes with this; says whether something else would go with the
+    /// next.
     pub async fn reject(
         &self,
         rules: &PassRules,
         request: &RequestContext,
         challenge: &str,
     ) -> bool {
-        let connection = match &self.carried {
+        rules.reject(request, self.connection(), challenge).await
+    }
+
+    /// Takes note that the server asked for a login, where this has none.
+    pub async fn ask_login(&self, rules: &PassRules, challenge: &str, wanted: Wanted) {
+        rules.ask_login(self.connection(), challenge, wanted).await;
+    }
+
+    fn connection(&self) -> &Connection {
+        match &self.carried {
             Carried::Connection(connection) => connection,
             Carried::Call(outgoing) => outgoing.connection(),
-        };
-        rules.reject_login(request, connection, challenge).await
+        }
     }
 
     /// A text that came back, without the secrets that went out.

@@ -223,6 +223,10 @@ impl Link {
                 () = self.target.closing.cancelled() => return self.set(State::Stopped),
                 () = self.target.hub.closing.cancelled() => return self.set(State::Stopped),
             }
+            // It has turned out to want each user's login.
+            if self.target.file.rules.is_per_user() {
+                return self.set(State::Stopped);
+            }
             self.set(State::Connecting { since: Instant::now() });
         }
     }

@@ -29,7 +29,7 @@ use crate::tool::{Tool, ToolSet};
 use self::call::ServerTool;
 pub use self::{
     fault::Fault,
-    file::{ENDING, Instructions, ServerFile, Surroundings, Transport},
+    file::{ENDING, ServerFile, Surroundings, Transport},
     hub::Hub,
     server::{Caller, Server, address_rules, nobody},
     status::{Status, Word},
@@ -48,20 +48,25 @@ impl Servers {
         }
     }
 
-    /// These tools and those that the servers offer the caller. Servers that are about to list theirs are waited
-    /// for a moment, side by side.
-    pub async fn offer(&self, tools: &Arc<ToolSet>, caller: Caller<'_>) -> Arc<ToolSet> {
+    /// These tools and those that the servers offer the caller, and what they say of how theirs are used, each with its
+    /// id. Servers that are about to list theirs are waited for a moment, side by side.
+    pub async fn offer(
+        &self,
+        tools: &Arc<ToolSet>,
+        caller: Caller<'_>,
+    ) -> (Arc<ToolSet>, Vec<(String, String)>) {
         if self.0.is_empty() {
-            return tools.clone();
+            return (tools.clone(), Vec::new());
         }
         let offered = join_all(self.0.values().map(|server| server.offered(caller))).await;
-        let mut all = ToolSet::clone(tools);
-        for (server, offered) in self.0.values().zip(offered) {
-            for tool in offered {
+        let (mut all, mut instructions) = (ToolSet::clone(tools), Vec::new());
+        for ((id, server), offered) in self.0.iter().zip(offered) {
+            for tool in offered.tools {
                 add(&mut all, server, tool);
             }
+            instructions.extend(offered.instructions.map(|it| (id.clone(), it)));
         }
-        Arc::new(all)
+        (Arc::new(all), instructions)
     }
 
     /// Has all servers list their tools for the caller, however long that takes them.
@@ -80,12 +85,6 @@ impl Servers {
             }
         }
         all
-    }
-
-    /// What servers say of how their tools are used, where their files want it told: each with its id.
-    pub fn instructions(&self) -> Vec<(&str, String)> {
-        let told = self.0.iter().filter(|(_, it)| it.file().instructions == Instructions::Include);
-        told.filter_map(|(id, server)| Some((id.as_str(), server.instructions()?))).collect()
     }
 
     pub fn statuses(&self) -> Vec<Status> {

@@ -11,12 +11,12 @@ use crate::{
     chatkit::ThreadId,
     config::Config,
     context::RequestContext,
-    credential::CredentialError,
+    credential::{CredentialError, Wanted},
     load_error::LoadError,
     mcp::{
         connection::Connection,
         fault::{Fault, UNREACHABLE},
-        file::{OnChange, Pool, ServerFile, Surroundings, Transport},
+        file::{Instructions, OnChange, Pool, ServerFile, Surroundings, Transport},
         hub::Hub,
         identity::Identity,
         link::{Link, State, Target},
@@ -44,7 +44,6 @@ pub struct Server {
     pub target: Arc<Target>,
     /// The file that it was made of.
     pub text: Arc<str>,
-    is_per_user: bool,
     links: Mutex<BTreeMap<LinkKey, Arc<Link>>>,
     /// The one that serves everyone, once the server has turned out to keep no sessions.
     stateless: Mutex<Option<Arc<Link>>>,
@@ -65,6 +64,14 @@ struct LinkKey {
 struct ViewKey {
     fingerprint: [u8; 32],
     user: Option<UserKey>,
+}
+
+/// What a server offers a caller.
+#[derive(Default)]
+pub struct Offered {
+    pub tools: Vec<Arc<ListedTool>>,
+    /// What it says of how they are used, where its file wants that told.
+    pub instructions: Option<String>,
 }
 
 /// Who asks.
@@ -97,12 +104,10 @@ impl Server {
             Transport::Stdio(_) => None,
         };
         let closing = CancellationToken::new();
-        let is_per_user = file.rules.is_per_user();
         let target = Target { file, hub: hub.clone(), client, closing: closing.clone() };
         Ok(Arc::new(Self {
             target: Arc::new(target),
             text,
-            is_per_user,
             links: Mutex::default(),
             stateless: Mutex::default(),
             views: Mutex::default(),
@@ -114,14 +119,14 @@ impl Server {
         &self.target.file
     }
 
-    /// Whether its connection differs from user to user.
-    pub const fn is_per_user(&self) -> bool {
-        self.is_per_user
+    /// Whether its connection differs from user to user, as things stand.
+    pub fn is_per_user(&self) -> bool {
+        self.file().rules.is_per_user()
     }
 
     /// Begins to connect and list, where nobody needs to ask for that.
     pub fn start(self: &Arc<Self>) {
-        let is_own = !self.is_per_user && matches!(self.file().pool, None | Some(Pool::Shared));
+        let is_own = !self.is_per_user() && matches!(self.file().pool, None | Some(Pool::Shared));
         if !is_own {
             return;
         }
@@ -139,52 +144,70 @@ impl Server {
     }
 
     /// The tools that the caller may be offered now. A server that is about to list them is waited for a moment.
-    pub async fn offered(self: &Arc<Self>, caller: Caller<'_>) -> Vec<Arc<ListedTool>> {
-        // Whoever gives credentials may hang, and no turn waits for that.
-        let Ok(identity) = tokio::time::timeout(PATIENCE, self.identity(caller)).await else {
-            return Vec::new();
-        };
-        let identity = match identity {
-            Ok(identity) => identity,
-            Err(CredentialError::Needed(_)) => return vec![self.connect_tool()],
-            Err(err) => {
-                let id = &self.file().id;
-                tracing::debug!(server = %id, "MCP server `{id}` offers nothing: {err}");
-                return Vec::new();
+    pub async fn offered(self: &Arc<Self>, caller: Caller<'_>) -> Offered {
+        // Those of a list that was good until its credentials were not taken any more.
+        let mut known = Offered::default();
+        // What is not taken is given up, and what is had in its place is tried, once.
+        for _ in 0..2 {
+            // Whoever gives credentials may hang, and no turn waits for that.
+            let Ok(identity) = tokio::time::timeout(PATIENCE, self.identity(caller)).await else {
+                return known;
+            };
+            let identity = match identity {
+                Ok(identity) => identity,
+                // A call of it says what is missing, or what is wrong. What was listed before does so as well.
+                Err(CredentialError::Needed(_) | CredentialError::Unusable { .. }) => {
+                    return if known.tools.is_empty() { self.connect_tool() } else { known };
+                }
+                Err(err) => {
+                    let id = &self.file().id;
+                    tracing::debug!(server = %id, "MCP server `{id}` offers nothing: {err}");
+                    return Offered::default();
+                }
+            };
+            let view = self.view(caller, &identity);
+            if view.is_fresh() {
+                return self.offer(view.listing());
             }
-        };
-        let view = self.view(caller, &identity);
-        if view.is_fresh() {
-            return self.admitted(view.listing());
+            let link = self.refresh(&view, caller, identity.clone());
+            let patience = match link.state() {
+                State::Failed { .. } => Duration::ZERO,
+                State::Connecting { since } => PATIENCE.saturating_sub(since.elapsed()),
+                State::Stopped | State::Ready(_) => PATIENCE,
+            };
+            view.wait(patience).await;
+            let Some(Fault::NeedsLogin { challenge }) = view.fault() else {
+                return self.offer(view.listing().filter(|_| !link.is_lost()));
+            };
+            if !identity.reject(&self.file().rules, caller.request, &challenge).await {
+                return self.offer(view.listing().filter(|_| !link.is_lost()));
+            }
+            known = self.offer(view.listing());
         }
-        let link = self.refresh(&view, caller, identity.clone());
-        let patience = match link.state() {
-            State::Failed { .. } => Duration::ZERO,
-            State::Connecting { since } => PATIENCE.saturating_sub(since.elapsed()),
-            State::Stopped | State::Ready(_) => PATIENCE,
-        };
-        view.wait(patience).await;
-        if let Some(Fault::NeedsLogin { challenge }) = view.fault()
-            && identity.reject(&self.file().rules, caller.request, &challenge).await
-        {
-            // What was listed before shows the way as well: a call of it asks the user to log in again.
-            let known = self.admitted(view.listing());
-            return if known.is_empty() { vec![self.connect_tool()] } else { known };
+        let rules = &self.file().rules;
+        if known.tools.is_empty() && rules.find_connect(caller.request).await.is_some() {
+            return self.connect_tool();
         }
-        if link.is_lost() {
-            return Vec::new();
-        }
-        self.admitted(view.listing())
+        known
     }
 
     /// The tools of the caller as they are listed now, however long that takes.
     pub async fn list(self: &Arc<Self>, caller: Caller<'_>) -> Result<Arc<Listing>, Fault> {
-        let identity = self.identity(caller).await.map_err(|err| Fault::Other(err.to_string()))?;
-        let view = self.view(caller, &identity);
-        let link = self.link(caller, &identity);
-        let result = self.list_now(&link, &identity).await;
-        view.set(result.clone());
-        result
+        let mut tries = 2;
+        loop {
+            tries -= 1;
+            let identity = self.identity(caller).await;
+            let identity = identity.map_err(|err| Fault::Other(err.to_string()))?;
+            let view = self.view(caller, &identity);
+            let link = self.link(caller, &identity);
+            let result = self.list_now(&link, &identity).await;
+            view.set(result.clone());
+            let Err(Fault::NeedsLogin { challenge }) = &result else { return result };
+            let rules = &self.file().rules;
+            if !identity.reject(rules, caller.request, challenge).await || tries == 0 {
+                return result;
+            }
+        }
     }
 
     /// What is offered of a listing.
@@ -209,7 +232,7 @@ impl Server {
         if may_share && let Some(link) = self.stateless_link() {
             return link;
         }
-        let of_user = self.is_per_user || matches!(pool, Some(Pool::PerUser | Pool::PerThread));
+        let of_user = self.is_per_user() || matches!(pool, Some(Pool::PerUser | Pool::PerThread));
         let key = LinkKey {
             fingerprint: identity.fingerprint(),
             user: caller.user().filter(|_| of_user),
@@ -231,7 +254,7 @@ impl Server {
     /// The one connection of a server that keeps no sessions.
     fn stateless_link(&self) -> Option<Arc<Link>> {
         let mut stateless = lock(&self.stateless);
-        if stateless.is_none() && self.is_per_user {
+        if stateless.is_none() && self.is_per_user() {
             *stateless = lock(&self.links)
                 .values()
                 .find(|it| matches!(it.state(), State::Ready(it) if !it.has_session()))
@@ -240,25 +263,21 @@ impl Server {
         stateless.clone().filter(|it| matches!(it.state(), State::Ready(it) if !it.has_session()))
     }
 
+    fn offer(&self, listing: Option<Arc<Listing>>) -> Offered {
+        let includes = self.file().instructions == Instructions::Include;
+        let instructions = listing.as_ref().filter(|_| includes);
+        let instructions = instructions.and_then(|it| it.instructions.clone());
+        Offered { tools: self.admitted(listing), instructions }
+    }
+
     /// In place of its tools, for who has to log in first.
-    fn connect_tool(&self) -> Arc<ListedTool> {
-        tools::connect(self.file())
+    fn connect_tool(&self) -> Offered {
+        Offered { tools: vec![tools::connect(self.file())], instructions: None }
     }
 
     /// The connections with their users and states.
     pub fn links(&self) -> Vec<Arc<Link>> {
         lock(&self.links).values().cloned().collect()
-    }
-
-    /// What it says of how its tools are used. What it says to one user is not for others.
-    pub fn instructions(&self) -> Option<String> {
-        if self.is_per_user || !matches!(self.file().pool, None | Some(Pool::Shared)) {
-            return None;
-        }
-        self.links().iter().find_map(|link| match link.state() {
-            State::Ready(connection) => connection.info.instructions.clone(),
-            State::Stopped | State::Connecting { .. } | State::Failed { .. } => None,
-        })
     }
 
     /// What is known of its tools, whoever asked for them.
@@ -279,7 +298,7 @@ impl Server {
     fn view(&self, caller: Caller<'_>, identity: &Identity) -> Arc<View> {
         let key = ViewKey {
             fingerprint: identity.fingerprint(),
-            user: caller.user().filter(|_| self.is_per_user),
+            user: caller.user().filter(|_| self.is_per_user()),
         };
         let mut views = lock(&self.views);
         if views.len() >= MOST && !views.contains_key(&key) {
@@ -313,19 +332,27 @@ impl Server {
         let listing = async {
             let connection = link.ready(identity).await?;
             let timeout = || Err(Fault::Timeout(LIST.as_secs()));
-            tokio::time::timeout(LIST, self.list_over(&connection, identity))
+            // What a connection was told when it was made was told to whom it was made for.
+            let instructions = connection.info.instructions.clone();
+            let instructions = instructions.filter(|_| link.is_of(identity));
+            tokio::time::timeout(LIST, self.list_over(&connection, instructions, identity))
                 .await
                 .unwrap_or_else(|_| timeout())
         };
-        tokio::select! {
+        let result = tokio::select! {
             result = listing => result,
             () = self.target.hub.closing.cancelled() => Err(Fault::Broken),
+        };
+        if let Err(Fault::NeedsLogin { challenge }) = &result {
+            identity.ask_login(&self.file().rules, challenge, Wanted::Everything).await;
         }
+        result
     }
 
     async fn list_over(
         &self,
         connection: &Arc<Connection>,
+        instructions: Option<String>,
         identity: &Identity,
     ) -> Result<Arc<Listing>, Fault> {
         // Counted before: what changes meanwhile is a change.
@@ -340,7 +367,10 @@ impl Server {
             let id = &self.file().id;
             tracing::warn!(server = %id, "MCP server `{id}`: {warning}");
         }
-        Ok(Arc::new(Listing::new(listed, changed, connection, seen_changes, list.fresh_for)))
+        let fresh_for = list.fresh_for;
+        let listing =
+            Listing::new(listed, changed, instructions, connection, seen_changes, fresh_for);
+        Ok(Arc::new(listing))
     }
 
     async fn compare(&self, listed: &Listed) -> Vec<String> {

@@ -87,6 +87,10 @@ impl Server {
             status.warnings.extend(listing.listed.warnings.iter().cloned());
             status.changed.extend(listing.changed.iter().cloned());
         }
+        if status.connections == 0 && self.file().rules.login().is_some_and(|it| it.has_asked()) {
+            status.state = Word::NeedsLogin;
+            status.reason = Some("its users log in to it".to_owned());
+        }
         if status.state == Word::Ready
             && let Some(fault) = self.faults().pop()
         {

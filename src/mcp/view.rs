@@ -35,6 +35,8 @@ pub struct Listing {
     pub listed: Listed,
     /// The tools that are not as they were when they were listed first.
     pub changed: Vec<String>,
+    /// What the server says of how they are used, to whom they were listed.
+    pub instructions: Option<String>,
     connection: Weak<Connection>,
     seen_changes: u64,
     at: Instant,
@@ -45,6 +47,7 @@ impl Listing {
     pub fn new(
         listed: Listed,
         changed: Vec<String>,
+        instructions: Option<String>,
         connection: &Arc<Connection>,
         seen_changes: u64,
         fresh_for: Option<Duration>,
@@ -53,6 +56,7 @@ impl Listing {
         Self {
             listed,
             changed,
+            instructions,
             connection: Arc::downgrade(connection),
             seen_changes,
             at: Instant::now(),

@@ -1,4 +1,4 @@
-use url::Host;
+use url::{Host, Url};
 
 /// A host as it is compared: lower case, IDNA, without a dot at the end.
 pub fn parse_host(text: &str) -> Option<Host> {
@@ -18,6 +18,16 @@ pub fn without_dot(host: Host) -> Option<Host> {
         return None;
     }
     Some(Host::Domain(domain.to_owned()))
+}
+
+/// Whether the URL itself names something on this machine or in its network.
+pub fn is_near(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback() || address.is_private(),
+        Some(Host::Ipv6(address)) => address.is_loopback() || address.is_unique_local(),
+        None => false,
+    }
 }
 
 /// Splits `host:port`; the colons of an address in brackets are its own. None: the port is none.

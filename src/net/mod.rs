@@ -10,6 +10,6 @@ pub use self::{
     address::AddressRules,
     clients::{Clients, client},
     error::{find_source, tls_error},
-    host::{parse_host, split_port, without_dot},
+    host::{is_near, parse_host, split_port, without_dot},
     resolver::{Resolver, Unreachable},
 };

@@ -180,7 +180,7 @@ impl OAuth {
 }
 
 /// How a client with a secret shows it, where both would do by the header.
-fn with_secret(methods: Option<&[String]>) -> Proof {
+pub fn with_secret(methods: Option<&[String]>) -> Proof {
     let has = |method: &str| methods.is_some_and(|it| it.iter().any(|it| it == method));
     if has("client_secret_post") && !has("client_secret_basic") {
         Proof::Post

@@ -1,7 +1,7 @@
 //! Where a server's tokens come from: RFC 9728 (protected resources), RFC 8414 and `OpenID` Connect (their authorization
 //! servers).
 
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use url::Url;
 
 use super::{
@@ -51,22 +51,37 @@ const PROTECTED_RESOURCE: &str = "/.well-known/oauth-protected-resource";
 const AUTHORIZATION_SERVER: &str = "/.well-known/oauth-authorization-server";
 const OPENID: &str = "/.well-known/openid-configuration";
 
+/// What is made of a server that says nowhere who its authorization server is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Silent {
+    /// It is its own, as servers of the revision 2025-03-26 are.
+    IsItsOwn,
+    Refused,
+}
+
 /// Where the tokens of the MCP server at `resource` come from. `challenge`: what it answered, where that is known.
 pub async fn discover(
     door: &Door,
     resource: &Url,
     challenge: Option<Challenge>,
+    silent: Silent,
 ) -> Result<Discovered, OAuthError> {
     let challenge = if challenge.is_some() {
         challenge
     } else {
-        let answer = door.probe(resource).await.map_err(OAuthError::Unavailable)?;
-        Challenge::parse(answer.challenges.iter().map(String::as_str))
+        let challenges = door.probe(resource).await.map_err(OAuthError::Unavailable)?;
+        Challenge::parse(challenges.iter().map(String::as_str))
     };
     let challenge = challenge.unwrap_or_default();
-    let Some(metadata) = find_resource(door, resource, &challenge).await? else {
-        // As servers of the revision 2025-03-26 are: they are their own authorization servers.
-        return discover_legacy(door, resource, challenge).await;
+    let metadata = match (find_resource(door, resource, &challenge).await?, silent) {
+        (Some(metadata), _) => metadata,
+        (None, Silent::IsItsOwn) => return discover_legacy(door, resource, challenge).await,
+        (None, Silent::Refused) => {
+            return Err(OAuthError::Refused(format!(
+                "`{}` does not say where its users log in",
+                origin(resource)
+            )));
+        }
     };
     let scopes =
         if challenge.scopes.is_empty() { metadata.scopes_supported } else { challenge.scopes };
@@ -189,12 +204,32 @@ pub async fn load_server(
     resource: &Url,
     issuer: &str,
 ) -> Result<ServerMetadata, OAuthError> {
-    find_server(door, resource, issuer).await?.ok_or_else(|| {
-        OAuthError::Unavailable(format!(
-            "the authorization server `{}` has no metadata",
-            short(issuer)
-        ))
-    })
+    find_server(door, resource, issuer).await?.ok_or_else(|| no_metadata(issuer))
+}
+
+fn no_metadata(issuer: &str) -> OAuthError {
+    OAuthError::Unavailable(format!("the authorization server `{}` has no metadata", short(issuer)))
+}
+
+/// The token endpoint of the authorization server `issuer`, and how its clients may show who they are.
+pub async fn load_token_endpoint(
+    door: &Door,
+    issuer: &Url,
+) -> Result<(Url, Option<Vec<String>>), OAuthError> {
+    let name = issuer.as_str().trim_end_matches('/');
+    let found: Option<TokenServer> = find_metadata(door, issuer, name).await?;
+    let server = found.ok_or_else(|| no_metadata(name))?;
+    check_issuer(name, &server.issuer)?;
+    check_secure(issuer, &server.token_endpoint)?;
+    Ok((server.token_endpoint, server.token_endpoint_auth_methods_supported))
+}
+
+/// Of an authorization server, what is needed where nobody logs in.
+#[derive(Deserialize)]
+struct TokenServer {
+    issuer: String,
+    token_endpoint: Url,
+    token_endpoint_auth_methods_supported: Option<Vec<String>>,
 }
 
 async fn find_server(
@@ -202,6 +237,16 @@ async fn find_server(
     resource: &Url,
     issuer: &str,
 ) -> Result<Option<ServerMetadata>, OAuthError> {
+    let Some(server) = find_metadata(door, resource, issuer).await? else { return Ok(None) };
+    check(resource, issuer, &server)?;
+    Ok(Some(server))
+}
+
+async fn find_metadata<T: DeserializeOwned>(
+    door: &Door,
+    resource: &Url,
+    issuer: &str,
+) -> Result<Option<T>, OAuthError> {
     let url = Url::parse(issuer).map_err(|_| {
         OAuthError::Refused(format!("the authorization server `{}` is no URL", short(issuer)))
     })?;
@@ -224,23 +269,26 @@ async fn find_server(
         if !answer.status.is_success() {
             continue;
         }
-        let Ok(server) = serde_json::from_slice::<ServerMetadata>(&answer.body) else {
-            continue;
-        };
-        check(resource, issuer, &server)?;
-        return Ok(Some(server));
+        if let Ok(metadata) = serde_json::from_slice(&answer.body) {
+            return Ok(Some(metadata));
+        }
     }
     Ok(None)
 }
 
-fn check(resource: &Url, issuer: &str, server: &ServerMetadata) -> Result<(), OAuthError> {
-    if server.issuer.trim_end_matches('/') != issuer.trim_end_matches('/') {
-        return Err(OAuthError::Refused(format!(
-            "the authorization server `{}` says that it is `{}`",
-            short(issuer),
-            short(&server.issuer)
-        )));
+fn check_issuer(issuer: &str, said: &str) -> Result<(), OAuthError> {
+    if said.trim_end_matches('/') == issuer.trim_end_matches('/') {
+        return Ok(());
     }
+    Err(OAuthError::Refused(format!(
+        "the authorization server `{}` says that it is `{}`",
+        short(issuer),
+        short(said)
+    )))
+}
+
+fn check(resource: &Url, issuer: &str, server: &ServerMetadata) -> Result<(), OAuthError> {
+    check_issuer(issuer, &server.issuer)?;
     check_secure(resource, &server.authorization_endpoint)?;
     check_secure(resource, &server.token_endpoint)?;
     if let Some(endpoint) = &server.registration_endpoint {

@@ -8,9 +8,9 @@ use reqwest::{
     header::{ACCEPT, AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE},
 };
 use serde_json::{Value, json};
-use url::{Host, Url, form_urlencoded};
+use url::{Url, form_urlencoded};
 
-use crate::net::{AddressRules, Clients, Unreachable, find_source, tls_error};
+use crate::net::{AddressRules, Clients, Unreachable, find_source, is_near, tls_error};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 const LONGEST_BODY: usize = 256 * 1024;
@@ -26,8 +26,6 @@ pub struct Http {
 /// What was answered.
 pub struct Answer {
     pub status: StatusCode,
-    /// The values of `WWW-Authenticate`.
-    pub challenges: Vec<String>,
     pub body: Vec<u8>,
 }
 
@@ -54,15 +52,6 @@ impl Http {
             Some(near) if is_near(resource) => near,
             Some(_) | None => &self.listed,
         }
-    }
-}
-
-fn is_near(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback() || address.is_private(),
-        Some(Host::Ipv6(address)) => address.is_loopback() || address.is_unique_local(),
-        None => false,
     }
 }
 
@@ -109,27 +98,28 @@ impl Door {
         send(request, url).await
     }
 
-    /// Asks an MCP server without any token, to hear what it wants.
-    pub async fn probe(&self, url: &Url) -> Result<Answer, String> {
-        let body = json!({
-            "jsonrpc": "2.0", "id": 0, "method": "initialize",
-            "params": {
-                "protocolVersion": "2025-11-25", "capabilities": {},
-                "clientInfo": { "name": "kitfox", "version": env!("CARGO_PKG_VERSION") },
-            },
+    /// Asks an MCP server without any token, to hear what it wants: the values of `WWW-Authenticate`.
+    pub async fn probe(&self, url: &Url) -> Result<Vec<String>, String> {
+        let initialize = json!({
+            "protocolVersion": "2025-11-25", "capabilities": {},
+            "clientInfo": { "name": "kitfox", "version": env!("CARGO_PKG_VERSION") },
         });
-        let request = self
-            .client(url)?
-            .post(url.clone())
-            .header(ACCEPT, "application/json, text/event-stream")
-            .json(&body);
-        let response = request.send().await.map_err(|err| explain(&err, url))?;
-        // A stream that it may begin is of no interest.
-        Ok(Answer {
-            status: response.status(),
-            challenges: challenges(&response),
-            body: Vec::new(),
-        })
+        // Some let everybody in, and want a token for what comes then.
+        for (method, params) in [("initialize", initialize), ("tools/list", json!({}))] {
+            let body = json!({ "jsonrpc": "2.0", "id": 0, "method": method, "params": params });
+            let request = self
+                .client(url)?
+                .post(url.clone())
+                .header(ACCEPT, "application/json, text/event-stream")
+                .json(&body);
+            // A stream that it may begin is of no interest.
+            let response = request.send().await.map_err(|err| explain(&err, url))?;
+            let challenges = challenges(&response);
+            if !challenges.is_empty() {
+                return Ok(challenges);
+            }
+        }
+        Ok(Vec::new())
     }
 
     fn client(&self, url: &Url) -> Result<Client, String> {
@@ -151,7 +141,6 @@ async fn send(request: RequestBuilder, url: &Url) -> Result<Answer, String> {
     if response.status().is_redirection() {
         return Err(format!("`{}` redirects, which is not followed", origin(url)));
     }
-    let challenges = challenges(&response);
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|err| explain(&err, url))? {
         if body.len() + chunk.len() > LONGEST_BODY {
@@ -162,7 +151,7 @@ async fn send(request: RequestBuilder, url: &Url) -> Result<Answer, String> {
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status: response.status(), challenges, body })
+    Ok(Answer { status: response.status(), body })
 }
 
 fn challenges(response: &reqwest::Response) -> Vec<String> {

@@ -12,7 +12,7 @@ use crate::{chatkit::now, store::SealedKind, user::UserKey};
 use super::{
     At, Client, ClientPlaces, OAuth, OAuthError, Target,
     challenge::Challenge,
-    discovery::{Discovered, discover, load_server},
+    discovery::{Discovered, Silent, discover, load_server},
     tokens::{Tokens, ask_for_tokens},
 };
 
@@ -77,16 +77,7 @@ impl OAuth {
         places: &ClientPlaces,
         challenge: Option<Challenge>,
     ) -> Result<Begun, OAuthError> {
-        let door = self.http.for_resource(target.base());
-        let discovered = match &target.at {
-            At::Resource(resource) => discover(door, resource, challenge).await?,
-            At::Issuer { issuer, resource } => {
-                let server =
-                    load_server(door, issuer, issuer.as_str().trim_end_matches('/')).await?;
-                let resource = resource.clone();
-                Discovered { resource, scopes: Vec::new(), server }
-            }
-        };
+        let discovered = self.discover(target, challenge).await?;
         let Discovered { resource, scopes, server } = discovered;
         let scopes = self.scopes(target, user, scopes, &server.scopes_supported).await?;
         let client = self.client(target, &server, places).await?;
@@ -137,6 +128,31 @@ impl OAuth {
         Ok(Begun { url, browser: browser.into(), cookie: cookie_name(&state) })
     }
 
+    /// Whether users could begin a login of this target: it says where they log in, and that can be relied on.
+    pub async fn check(&self, target: &Target) -> Result<(), OAuthError> {
+        self.discover(target, None).await.map(|_| ())
+    }
+
+    async fn discover(
+        &self,
+        target: &Target,
+        challenge: Option<Challenge>,
+    ) -> Result<Discovered, OAuthError> {
+        let door = self.http.for_resource(target.base());
+        match &target.at {
+            At::Resource(resource) => discover(door, resource, challenge, Silent::IsItsOwn).await,
+            At::Challenged { resource, challenge: heard } => {
+                let challenge = challenge.or_else(|| heard.clone());
+                discover(door, resource, challenge, Silent::Refused).await
+            }
+            At::Issuer { issuer, resource } => {
+                let name = issuer.as_str().trim_end_matches('/');
+                let server = load_server(door, issuer, name).await?;
+                Ok(Discovered { resource: resource.clone(), scopes: Vec::new(), server })
+            }
+        }
+    }
+
     /// Ends the login that `callback` belongs to, if it is this user's, in this browser, for the first time.
     pub async fn finish(
         &self,
@@ -185,7 +201,7 @@ impl OAuth {
         }
         let base = Url::parse(&login.audience).map_err(|_| unknown())?;
         let door = self.http.for_resource(&base);
-        let answer = ask_for_tokens(door, &login.token_endpoint, &login.client, fields).await;
+        let answer = ask_for_tokens(door, &login.token_endpoint, Some(&login.client), fields).await;
         let answer = match answer {
             Ok(answer) => answer,
             Err(err) => {

@@ -1,11 +1,12 @@
 //! OAuth 2.1 per user: logins at the servers that tools need, and the tokens that come of them.
 //!
 //! A login belongs to the user and the browser that began it. Tokens are sealed in the vault, and are refreshed once,
-//! whoever asks.
+//! whoever asks. What a user's login here is exchanged for is kept in memory alone.
 
 mod challenge;
 mod client;
 mod discovery;
+mod exchange;
 mod http;
 mod login;
 #[cfg(test)]
@@ -27,12 +28,13 @@ use crate::{
     vault::{Vault, VaultError},
 };
 
-use self::http::Http;
 pub use self::{
     challenge::Challenge,
     client::{ClientPlaces, metadata_document},
+    exchange::{Exchange, ExchangeAt},
     login::{Begun, Callback, Finished, cookie_name},
 };
+use self::{exchange::Exchanges, http::Http};
 
 /// Logins and tokens, by the rules of one generation. Clones share them.
 #[derive(Clone)]
@@ -47,6 +49,7 @@ pub struct Shared {
     /// A refresh that was sent is finished, though nobody waits for it any more.
     tasks: TaskTracker,
     refreshing: Mutex<Refreshing>,
+    exchanged: Mutex<Exchanges>,
 }
 
 /// Whose tokens of what are being refreshed: one at a time.
@@ -71,6 +74,13 @@ pub struct Target {
 pub enum At {
     /// At this MCP server, which says who its authorization server is.
     Resource(Url),
+    /// At this MCP server, of which nobody said that it has logins: only as it says itself, by its protected
+    /// resource metadata.
+    Challenged {
+        resource: Url,
+        /// None: it has not asked for a login yet.
+        challenge: Option<Challenge>,
+    },
     /// At this authorization server, for what is named here.
     Issuer { issuer: Url, resource: Option<String> },
 }
@@ -116,7 +126,7 @@ pub enum OAuthError {
 
 impl Shared {
     pub fn new(vault: Vault, tasks: TaskTracker) -> Arc<Self> {
-        Arc::new(Self { vault, tasks, refreshing: Mutex::default() })
+        Arc::new(Self { vault, tasks, refreshing: Mutex::default(), exchanged: Mutex::default() })
     }
 
     /// Over this store, with keys that go with the test.
@@ -154,7 +164,7 @@ impl Target {
     /// The URL that tokens of this target may be sent to, as they are bound to it.
     fn audience(&self) -> &str {
         match &self.at {
-            At::Resource(url) => url.as_str(),
+            At::Resource(url) | At::Challenged { resource: url, .. } => url.as_str(),
             At::Issuer { issuer, .. } => issuer.as_str(),
         }
     }
@@ -162,8 +172,13 @@ impl Target {
     /// Which addresses may be asked depends on it.
     const fn base(&self) -> &Url {
         match &self.at {
-            At::Resource(url) => url,
+            At::Resource(url) | At::Challenged { resource: url, .. } => url,
             At::Issuer { issuer, .. } => issuer,
         }
+    }
+
+    /// Whether it is known to have logins.
+    pub const fn has_logins(&self) -> bool {
+        !matches!(self.at, At::Challenged { challenge: None, .. })
     }
 }

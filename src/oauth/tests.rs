@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tempfile::TempDir;
 
 use crate::{store::Store, tests::authority::Authority, vault::Keys};
@@ -188,6 +188,43 @@ async fn fifty_calls_with_an_expired_token_refresh_once() {
     }
     assert_eq!(setup.authority.refreshes(), 1);
     assert!(!setup.authority.is_family_revoked());
+}
+
+#[tokio::test]
+async fn fifty_calls_exchange_a_login_once_and_of_a_refusal_nothing_is_kept() {
+    let setup = Setup::new().await;
+    let (process, ada) = (setup.process(), user("ada"));
+    let exchange = Exchange {
+        at: ExchangeAt::TokenEndpoint(setup.authority.token_endpoint()),
+        audience: Some("notes".to_owned()),
+        resource: None,
+        scopes: Vec::new(),
+        client: None,
+    };
+    let login = SecretString::from("login-of-ada");
+    let all = async |login: &SecretString| {
+        let calls = (0..50).map(|_| process.oauth.exchange(&exchange, &ada, login));
+        futures::future::join_all(calls).await
+    };
+    setup.authority.change_exchange("error", "invalid_grant".into());
+    assert!(all(&login).await.iter().all(Result::is_err));
+    assert_eq!(setup.authority.exchanges(), 1);
+    setup.authority.change_exchange("error", serde_json::Value::Null);
+    let tokens = all(&login).await;
+    let first = tokens[0].as_ref().unwrap().expose_secret();
+    assert!(tokens.iter().all(|it| it.as_ref().unwrap().expose_secret() == first));
+    assert_eq!(setup.authority.exchanges(), 2);
+    // Neither another login nor another user has it.
+    process.oauth.exchange(&exchange, &ada, &"another-login".into()).await.unwrap();
+    process.oauth.exchange(&exchange, &user("bob"), &login).await.unwrap();
+    assert_eq!(setup.authority.exchanges(), 4);
+    // What was not taken is given up once, whoever says so.
+    assert!(process.oauth.reject_exchanged(&exchange, &ada, &login, first));
+    let second = process.oauth.exchange(&exchange, &ada, &login).await.unwrap();
+    assert_ne!(second.expose_secret(), first);
+    assert!(process.oauth.reject_exchanged(&exchange, &ada, &login, first));
+    process.oauth.exchange(&exchange, &ada, &login).await.unwrap();
+    assert_eq!(setup.authority.exchanges(), 5);
 }
 
 #[tokio::test]

@@ -53,6 +53,8 @@ pub struct TokenAnswer {
     expires_in: Option<f64>,
     pub refresh_token: Option<String>,
     scope: Option<String>,
+    /// What kind of token it is, where it was exchanged (RFC 8693 §2.2.1).
+    pub issued_token_type: Option<String>,
 }
 
 /// Why there are no tokens.
@@ -219,7 +221,8 @@ impl OAuth {
             fields.push(("resource", resource));
         }
         let door = self.http.for_resource(target.base());
-        let answer = match ask_for_tokens(door, &tokens.token_endpoint, &client, fields).await {
+        let answer = match ask_for_tokens(door, &tokens.token_endpoint, Some(&client), fields).await
+        {
             Ok(answer) => answer,
             Err(err) => {
                 if err.is_final() {
@@ -315,20 +318,21 @@ impl TokenError {
     }
 }
 
-/// Asks a token endpoint. Nothing of what it answers is shown beside the error's code.
+/// Asks a token endpoint, as this client or as nobody. Nothing of what it answers is shown beside the error's code.
 pub async fn ask_for_tokens(
     door: &Door,
     endpoint: &Url,
-    client: &Client,
+    client: Option<&Client>,
     mut fields: Vec<(&str, &str)>,
 ) -> Result<TokenAnswer, TokenError> {
-    let proof = match (client.proof, &client.secret) {
-        (Proof::Basic, Some(secret)) => ClientProof::Basic(&client.id, secret),
-        (Proof::Post, Some(secret)) => {
+    let proof = match client.map(|it| (it, it.proof, &it.secret)) {
+        None => ClientProof::None,
+        Some((client, Proof::Basic, Some(secret))) => ClientProof::Basic(&client.id, secret),
+        Some((client, Proof::Post, Some(secret))) => {
             fields.extend([("client_id", client.id.as_str()), ("client_secret", secret)]);
             ClientProof::None
         }
-        (Proof::None | Proof::Basic | Proof::Post, _) => {
+        Some((client, Proof::None | Proof::Basic | Proof::Post, _)) => {
             fields.push(("client_id", &client.id));
             ClientProof::None
         }
@@ -338,7 +342,7 @@ pub async fn ask_for_tokens(
         let status = answer.status.as_u16();
         return Err(match serde_json::from_slice::<ErrorAnswer>(&answer.body) {
             Ok(ErrorAnswer { error }) if answer.status.is_client_error() => {
-                TokenError::Refused(error.chars().filter(char::is_ascii_graphic).take(60).collect())
+                TokenError::Refused(code(&error, &fields))
             }
             Ok(_) | Err(_) => {
                 TokenError::Unavailable(format!("`{}` answers with {status}", origin(endpoint)))
@@ -353,6 +357,14 @@ pub async fn ask_for_tokens(
         return Err(TokenError::Refused("no_bearer_token".to_owned()));
     }
     Ok(answer)
+}
+
+/// The error's code, if it is one: not what was sent, said back.
+fn code(error: &str, fields: &[(&str, &str)]) -> String {
+    let is_code = (1..=40).contains(&error.len())
+        && error.bytes().all(|it| it.is_ascii_alphabetic() || it == b'_');
+    let is_sent = fields.iter().any(|(_, sent)| sent.contains(error));
+    if is_code && !is_sent { error.to_owned() } else { "an unknown error".to_owned() }
 }
 
 /// Of a client that the operator registered the secret may have been changed.

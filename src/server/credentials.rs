@@ -281,6 +281,9 @@ async fn list(generation: &Generation, user: &User) -> Result<Vec<Entry>, ApiErr
     }
     for target in generation.login_targets() {
         let since = since(&tokens, &target.key);
+        if since.is_none() && !target.has_logins() {
+            continue;
+        }
         entries.push(Entry { kind: Kind::Login, name: target.key, label: target.label, since });
     }
     Ok(entries)

@@ -13,6 +13,7 @@ mod error;
 mod guard;
 mod health;
 mod html;
+mod local;
 mod mcp;
 mod oauth;
 mod page;
@@ -42,7 +43,7 @@ use self::{
     guard::Reach,
 };
 
-pub use self::connection::serve;
+pub use self::{connection::serve, local::Local};
 
 /// Paths that no mount of a plugin may take, nor anything below them.
 const BUILT_IN: &[&str] = &[

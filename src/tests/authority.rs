@@ -38,9 +38,9 @@ struct Inner {
     registrations: usize,
     /// What was asked for, by code.
     codes: BTreeMap<String, BTreeMap<String, String>>,
-    /// By access token, whose it is.
-    access: BTreeSet<String>,
-    refresh: BTreeSet<String>,
+    /// What each access token and each refresh token is good for.
+    access: BTreeMap<String, String>,
+    refresh: BTreeMap<String, String>,
     /// Refresh tokens that were used: another use revokes all.
     spent: BTreeSet<String>,
     issued: usize,
@@ -57,6 +57,14 @@ struct Inner {
     redirects: bool,
     redirected: usize,
     changes: Map<String, Value>,
+    exchanges: usize,
+    exchange_changes: Map<String, Value>,
+    /// What the MCP server answers without any token.
+    open: &'static [&'static str],
+    /// By method: what a token has to be good for.
+    needs: BTreeMap<&'static str, &'static str>,
+    /// In place of the right challenge.
+    challenge: Option<String>,
     /// What the MCP server was called with.
     calls: Vec<String>,
 }
@@ -187,6 +195,36 @@ impl Authority {
         }
     }
 
+    /// The token endpoint.
+    pub fn token_endpoint(&self) -> Url {
+        self.base.join("/auth/token").unwrap()
+    }
+
+    /// How often a token was exchanged, or refused to be.
+    pub fn exchanges(&self) -> usize {
+        self.lock().exchanges
+    }
+
+    /// Changes what an exchange is answered; with an `error` it is refused.
+    pub fn change_exchange(&self, key: &str, value: Value) {
+        self.lock().exchange_changes.insert(key.to_owned(), value);
+    }
+
+    /// The MCP server answers these methods to anybody.
+    pub fn open(&self, methods: &'static [&'static str]) {
+        self.lock().open = methods;
+    }
+
+    /// The MCP server answers this method to tokens that are good for `scope`.
+    pub fn need(&self, method: &'static str, scope: &'static str) {
+        self.lock().needs.insert(method, scope);
+    }
+
+    /// The MCP server says this, and not that it knows tokens.
+    pub fn challenge(&self, header: &str) {
+        self.lock().challenge = Some(header.to_owned());
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.state.lock().unwrap()
     }
@@ -286,7 +324,8 @@ async fn token(State(state): State<Shared>, headers: HeaderMap, body: String) ->
     }
     let refused =
         |error: &str| (StatusCode::BAD_REQUEST, Json(json!({ "error": error }))).into_response();
-    match form["grant_type"].as_str() {
+    let scope = match form["grant_type"].as_str() {
+        "urn:ietf:params:oauth:grant-type:token-exchange" => return exchange(&mut inner, &form),
         "authorization_code" => {
             let Some(asked) = inner.codes.remove(&form["code"]) else {
                 return refused("invalid_grant");
@@ -296,6 +335,7 @@ async fn token(State(state): State<Shared>, headers: HeaderMap, body: String) ->
             {
                 return refused("invalid_grant");
             }
+            asked.get("scope").cloned().unwrap_or_default()
         }
         "refresh_token" => {
             let refresh_token = &form["refresh_token"];
@@ -305,22 +345,46 @@ async fn token(State(state): State<Shared>, headers: HeaderMap, body: String) ->
                 inner.refresh.clear();
                 inner.access.clear();
             }
-            if !inner.refresh.remove(refresh_token) {
+            let Some(scope) = inner.refresh.remove(refresh_token) else {
                 return refused("invalid_grant");
-            }
+            };
             inner.spent.insert(refresh_token.clone());
+            scope
         }
         _ => return refused("unsupported_grant_type"),
-    }
+    };
     inner.issued += 1;
     let (access, refresh) =
         (format!("access-token-{}", inner.issued), format!("refresh-token-{}", inner.issued));
-    inner.access.insert(access.clone());
-    inner.refresh.insert(refresh.clone());
+    inner.access.insert(access.clone(), scope.clone());
+    inner.refresh.insert(refresh.clone(), scope);
     Json(json!({
         "access_token": access, "token_type": "bearer", "expires_in": 3600, "refresh_token": refresh,
     }))
     .into_response()
+}
+
+/// A token for another (RFC 8693).
+fn exchange(inner: &mut Inner, form: &BTreeMap<String, String>) -> Response {
+    inner.exchanges += 1;
+    assert_eq!(form["subject_token_type"], "urn:ietf:params:oauth:token-type:access_token");
+    inner.issued += 1;
+    let token = format!("exchanged-token-{}", inner.issued);
+    inner.access.insert(token.clone(), form.get("scope").cloned().unwrap_or_default());
+    let mut answer = json!({
+        "access_token": token, "token_type": "Bearer", "expires_in": 600,
+        "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+    });
+    for (key, value) in &inner.exchange_changes {
+        // `SUBJECT`: the token that was sent.
+        answer[key] = match value.as_str() {
+            Some(text) => text.replace("SUBJECT", &form["subject_token"]).into(),
+            None => value.clone(),
+        };
+    }
+    let is_refused = answer["error"].is_string();
+    let status = if is_refused { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    (status, Json(answer)).into_response()
 }
 
 /// An MCP server with one tool, of the era of 2025 and without sessions.
@@ -328,7 +392,16 @@ async fn mcp(State(state): State<Shared>, headers: HeaderMap, body: String) -> R
     let mut inner = state.lock().unwrap();
     let token = headers.get("authorization").and_then(|it| it.to_str().ok());
     let token = token.and_then(|it| it.strip_prefix("Bearer ")).unwrap_or_default().to_owned();
-    if !inner.access.contains(&token) {
+    let request: Value = serde_json::from_str(&body).unwrap_or_default();
+    let method = request["method"].as_str().unwrap_or_default();
+    let scope = inner.access.get(&token).cloned();
+    if scope.is_none()
+        && !inner.open.contains(&method)
+        && let Some(challenge) = inner.challenge.clone()
+    {
+        return (StatusCode::UNAUTHORIZED, [("www-authenticate", challenge)]).into_response();
+    }
+    if scope.is_none() && !inner.open.contains(&method) {
         let place = inner
             .advertised
             .clone()
@@ -336,8 +409,12 @@ async fn mcp(State(state): State<Shared>, headers: HeaderMap, body: String) -> R
         let challenge = format!("Bearer error=\"invalid_token\", resource_metadata=\"{place}\"");
         return (StatusCode::UNAUTHORIZED, [("www-authenticate", challenge)]).into_response();
     }
-    let request: Value = serde_json::from_str(&body).unwrap();
-    let result = match request["method"].as_str().unwrap_or_default() {
+    let has = |needed: &str| scope.is_some_and(|it| it.split(' ').any(|it| it == needed));
+    if let Some(needed) = inner.needs.get(method).filter(|it| !has(it)) {
+        let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{needed}\"");
+        return (StatusCode::FORBIDDEN, [("www-authenticate", challenge)]).into_response();
+    }
+    let result = match method {
         "initialize" => json!({
             "protocolVersion": "2025-11-25", "capabilities": { "tools": {} },
             "serverInfo": { "name": "calendar", "version": "1" },

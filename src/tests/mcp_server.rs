@@ -421,3 +421,22 @@ async fn answers_are_kept_by_no_cache() {
     assert_eq!(response.headers()["content-type"], "application/json");
     assert_eq!(response.headers()["cache-control"], "no-store");
 }
+
+#[tokio::test]
+async fn a_token_is_for_this_server_or_for_nobody_here() {
+    let issuer = crate::tests::auth::issuer::Issuer::start().await;
+    let config = issuer.config();
+    let files = [("kitfox.toml", config.as_str()), ("plugins/tools.rhai", TOOLS)];
+    let server = Server::start_with(&files, &[("KITFOX_AUTH__MODE", "jwt")]).await;
+    let list = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
+    for (claims, status) in [
+        (json!({}), 200),
+        (json!({ "aud": "other" }), 401),
+        (json!({ "aud": null }), 401),
+        (json!({ "iss": "https://login.example.com/" }), 401),
+    ] {
+        let bearer = format!("Bearer {}", issuer.token(claims.clone()));
+        let answer = refusal(&server, &[("authorization", &bearer)], list).await;
+        assert_eq!(answer.0, status, "{claims}: {}", answer.1);
+    }
+}

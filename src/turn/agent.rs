@@ -31,8 +31,8 @@ impl Turn {
             .prompts
             .render(&self.agent, scope.to_value())
             .map_err(|err| TurnEnd::Failed(Failure::Author(err.to_string())))?;
-        for (server, text) in self.generation.mcp.instructions() {
-            if tools.iter().any(|it| it.server.as_deref() == Some(server)) {
+        for (server, text) in &*self.generation.server_instructions {
+            if tools.iter().any(|it| it.server.as_deref() == Some(server.as_str())) {
                 // Writing to a text cannot fail.
                 let _ = write!(
                     instructions,

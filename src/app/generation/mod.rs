@@ -50,6 +50,8 @@ pub struct Generation {
     pub mcp: Servers,
     /// What of the configuration they are made with.
     server_settings: [u8; 32],
+    /// What MCP servers say of how their tools are used, by their ids: to whom the tools are offered.
+    pub server_instructions: Arc<[(String, String)]>,
     /// What plugins from elsewhere are held to. None: it cannot be told, and so there are no plugins.
     pub lock: Option<Arc<PluginLock>>,
     /// What is not in force, and why.
@@ -146,6 +148,7 @@ impl Generation {
             tools: Arc::new(tools),
             mcp,
             server_settings,
+            server_instructions: Arc::from([]),
             lock,
             errors,
             parts: Arc::new(parts),

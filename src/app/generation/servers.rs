@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     app::files::ProjectFiles,
+    credential::OwnLogin,
     load_error::LoadError,
     mcp::{self, Caller, Server, Servers},
     oauth::Target,
@@ -96,9 +97,10 @@ pub fn load_servers(
 }
 
 impl Generation {
-    /// What users may log in to.
+    /// What users may log in to. Whether it has logins at all is known of most: see [`Target::has_logins`].
     pub fn login_targets(&self) -> impl Iterator<Item = Target> {
-        let servers = self.mcp.0.values().filter_map(|it| it.file().oauth.clone());
+        let logins = self.mcp.0.values().filter_map(|it| it.file().rules.login());
+        let servers = logins.map(OwnLogin::target);
         servers.chain(self.host.credentials.targets())
     }
 
@@ -107,8 +109,9 @@ impl Generation {
         if self.mcp.0.is_empty() {
             return self.clone();
         }
-        let tools = self.mcp.offer(&self.tools, caller).await;
-        Arc::new(Self { tools, ..Self::clone(self) })
+        let (tools, instructions) = self.mcp.offer(&self.tools, caller).await;
+        let server_instructions = Arc::from(instructions);
+        Arc::new(Self { tools, server_instructions, ..Self::clone(self) })
     }
 }
 

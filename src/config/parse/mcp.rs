@@ -5,15 +5,18 @@ use std::collections::BTreeMap;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::config::{
-    CredentialConfig, CredentialSource, CrossServer, McpConfig, OAuthConfig, SECRET_CHARACTERS,
-    StdioPolicy,
-    document::{Content, Field, Table},
+use crate::{
+    config::{
+        AuthMode, CredentialConfig, CredentialSource, CrossServer, ExchangeConfig, ExchangePlace,
+        McpConfig, OAuthConfig, SECRET_CHARACTERS, StdioPolicy,
+        document::{Content, Field, Table},
+    },
+    net::is_near,
 };
 
 use super::server::read_header_name;
 
-const SOURCES: &str = "one of `login`, `request`, `store`, `static` and `oauth`";
+const SOURCES: &str = "one of `login`, `request`, `store`, `static`, `oauth` and `exchange`";
 
 const CREDENTIAL_NAME: &str =
     "a credential's name begins with a letter and goes on with letters, digits and `_`, at most 64";
@@ -39,7 +42,12 @@ fn read_stdio(field: &Field<'_>) -> StdioPolicy {
     }
 }
 
-pub fn read_credentials(root: &Table<'_>) -> BTreeMap<String, CredentialConfig> {
+/// `modes`: how users log in. `allow`: the addresses nearby that may be reached.
+pub fn read_credentials(
+    root: &Table<'_>,
+    modes: &[AuthMode],
+    allow: &[String],
+) -> BTreeMap<String, CredentialConfig> {
     let mut credentials = BTreeMap::new();
     for (key, field) in root.map("credentials").fields() {
         if !is_name(&key.name) {
@@ -49,7 +57,7 @@ pub fn read_credentials(root: &Table<'_>) -> BTreeMap<String, CredentialConfig> 
             );
             continue;
         }
-        if let Some(credential) = read_credential(&field) {
+        if let Some(credential) = read_credential(&field, modes, allow) {
             credentials.insert(key.name, credential);
         }
     }
@@ -62,7 +70,11 @@ fn is_name(name: &str) -> bool {
         && name.chars().all(|it| it.is_ascii_alphanumeric() || it == '_')
 }
 
-fn read_credential(field: &Field<'_>) -> Option<CredentialConfig> {
+fn read_credential(
+    field: &Field<'_>,
+    modes: &[AuthMode],
+    allow: &[String],
+) -> Option<CredentialConfig> {
     let known = [
         "source",
         "field",
@@ -71,6 +83,8 @@ fn read_credential(field: &Field<'_>) -> Option<CredentialConfig> {
         "label",
         "destinations",
         "issuer",
+        "token_endpoint",
+        "audience",
         "resource",
         "scopes",
         "client_id",
@@ -89,6 +103,15 @@ fn read_credential(field: &Field<'_>) -> Option<CredentialConfig> {
         "store" => &["label"],
         "static" => &["value"],
         "oauth" => &["label", "issuer", "resource", "scopes", "client_id", "client_secret"],
+        "exchange" => &[
+            "issuer",
+            "token_endpoint",
+            "audience",
+            "resource",
+            "scopes",
+            "client_id",
+            "client_secret",
+        ],
         _ => &known,
     };
     for key in known.into_iter().filter(|it| !["source", "header", "destinations"].contains(it)) {
@@ -125,11 +148,16 @@ fn read_credential(field: &Field<'_>) -> Option<CredentialConfig> {
         "static" => CredentialSource::Static { value: read_secret(&table, &needs)? },
         "oauth" => CredentialSource::OAuth(read_oauth(&table, &needs)?),
         "exchange" => {
-            field.refuse_with_remedy(
-                format!("`{}`: the source `{source}` is not available in this version", field.path),
-                SOURCES,
-            );
-            return None;
+            if modes.iter().all(|it| matches!(it, AuthMode::Session | AuthMode::Header)) {
+                field.refuse_with_remedy(
+                    format!(
+                        "`{}` exchanges the token of the user's login, and no `auth.mode` has users log in with one",
+                        field.path
+                    ),
+                    "set `mode = \"jwt\"` under [auth], or use the source `request`, `store` or `oauth`",
+                );
+            }
+            CredentialSource::Exchange(read_exchange(field, &table, allow)?)
         }
         other => {
             field.refuse_with_remedy(
@@ -201,6 +229,79 @@ fn read_oauth(table: &Table<'_>, needs: &dyn Fn(&str, &str)) -> Option<OAuthConf
     })
 }
 
+fn read_exchange(field: &Field<'_>, table: &Table<'_>, allow: &[String]) -> Option<ExchangeConfig> {
+    let place = match (table.get("issuer"), table.get("token_endpoint")) {
+        (None, None) => {
+            field.refuse_with_remedy(
+                format!("`{}` has the source `exchange`, and no `token_endpoint`", field.path),
+                "add `token_endpoint = \"https://…\"`, or the `issuer` whose metadata name it",
+            );
+            return None;
+        }
+        (Some(_), Some(endpoint)) => {
+            endpoint.refuse_with_remedy(
+                format!("`{}` has both `issuer` and `token_endpoint`", field.path),
+                "leave one of them out",
+            );
+            return None;
+        }
+        (Some(issuer), None) => ExchangePlace::Issuer(read_authority(&issuer, allow)?),
+        (None, Some(endpoint)) => ExchangePlace::TokenEndpoint(read_authority(&endpoint, allow)?),
+    };
+    let text = |key: &str| table.get(key).and_then(|it| it.text_not_empty());
+    let config = ExchangeConfig {
+        place,
+        audience: text("audience"),
+        resource: text("resource"),
+        scopes: table.get("scopes").and_then(|it| it.texts()).unwrap_or_default(),
+        client_id: text("client_id"),
+        client_secret: text("client_secret").map(SecretString::from),
+    };
+    if config.audience.is_none() && config.resource.is_none() && config.scopes.is_empty() {
+        field.refuse_with_remedy(
+            format!("`{}` does not say what its token is to be for", field.path),
+            "add `audience = \"…\"`, `resource = \"https://…\"` or `scopes = [\"…\"]`",
+        );
+        return None;
+    }
+    if config.client_secret.is_some() && config.client_id.is_none() {
+        field.refuse_with_remedy(
+            format!("`{}` has a `client_secret` and no `client_id`", field.path),
+            "add the `client_id`",
+        );
+        return None;
+    }
+    Some(config)
+}
+
+/// Where logins are sent: never in the clear, but to what is near.
+fn read_authority(field: &Field<'_>, allow: &[String]) -> Option<Url> {
+    let url = field.text().and_then(|it| Url::parse(&it).ok()).filter(Url::has_host);
+    let is_plain = |it: &Url| it.username().is_empty() && it.password().is_none();
+    let Some(url) = url.filter(is_plain) else {
+        field.must_be("the URL of an authorization server");
+        return None;
+    };
+    let place = format!(
+        "{}:{}",
+        url.host_str().unwrap_or_default(),
+        url.port_or_known_default().unwrap_or_default()
+    );
+    let is_secure = match url.scheme() {
+        "https" => true,
+        "http" => is_near(&url) || allow.contains(&place),
+        _ => false,
+    };
+    if !is_secure {
+        field.refuse_with_remedy(
+            format!("`{}` would send logins in the clear", field.path),
+            "use an `https` URL",
+        );
+        return None;
+    }
+    Some(url)
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -268,9 +369,51 @@ mod tests {
         "#), @r#"
         kitfox.toml:2:13: `credentials.a` has the source `login`, and no `field` (add `field = "access_token"`)
         kitfox.toml:6:21: `credentials.b.value` has fewer than 8 characters (a secret so short cannot be told from other text: use a longer one)
-        kitfox.toml:7:13: `credentials.c` needs a `source` (one of `login`, `request`, `store`, `static` and `oauth`)
+        kitfox.toml:7:13: `credentials.c` needs a `source` (one of `login`, `request`, `store`, `static`, `oauth` and `exchange`)
         kitfox.toml:12:21: `credentials.d.label` is not for the source `request` (take it out)
-        kitfox.toml:13:13: `credentials.e`: there is no source `vault` (one of `login`, `request`, `store`, `static` and `oauth`)
+        kitfox.toml:13:13: `credentials.e`: there is no source `vault` (one of `login`, `request`, `store`, `static`, `oauth` and `exchange`)
+        "#);
+    }
+
+    #[test]
+    fn an_exchange_that_cannot_work_is_an_error_with_its_place() {
+        assert_snapshot!(errors(r#"
+            [credentials.a]
+            source = "exchange"
+            token_endpoint = "https://login.example.com/token"
+            audience = "notes"
+        "#), @r#"kitfox.toml:2:13: `credentials.a` exchanges the token of the user's login, and no `auth.mode` has users log in with one (set `mode = "jwt"` under [auth], or use the source `request`, `store` or `oauth`)"#);
+        let tokens = format!(
+            "[auth]\nmode = \"token\"\n[auth.tokens.ada]\nhash = \"sha256:{}\"\n",
+            "0".repeat(64)
+        );
+        assert_snapshot!(errors(&(tokens + r#"
+            [credentials.a]
+            source = "exchange"
+            [credentials.b]
+            source = "exchange"
+            token_endpoint = "http://login.example.com/token"
+            audience = "notes"
+            [credentials.c]
+            source = "exchange"
+            issuer = "http://127.0.0.1:9000"
+            [credentials.d]
+            source = "exchange"
+            issuer = "https://login.example.com"
+            token_endpoint = "https://login.example.com/token"
+            [credentials.e]
+            source = "exchange"
+            token_endpoint = "https://login.example.com/token"
+            scopes = ["notes.read"]
+            client_secret = "hush-hush"
+            field = "id_token"
+        "#)), @r#"
+        kitfox.toml:6:13: `credentials.a` has the source `exchange`, and no `token_endpoint` (add `token_endpoint = "https://…"`, or the `issuer` whose metadata name it)
+        kitfox.toml:10:30: `credentials.b.token_endpoint` would send logins in the clear (use an `https` URL)
+        kitfox.toml:12:13: `credentials.c` does not say what its token is to be for (add `audience = "…"`, `resource = "https://…"` or `scopes = ["…"]`)
+        kitfox.toml:18:30: `credentials.d` has both `issuer` and `token_endpoint` (leave one of them out)
+        kitfox.toml:19:13: `credentials.e` has a `client_secret` and no `client_id` (add the `client_id`)
+        kitfox.toml:24:21: `credentials.e.field` is not for the source `exchange` (take it out)
         "#);
     }
 }

@@ -79,19 +79,21 @@ fn read(text: &str, environment: &Environment, project: &Path, reader: &Reader) 
 
     let server = read_server(&root);
     let (providers, models) = read_models(&root, &server, environment, project);
+    let auth = read_auth(&root, project);
+    let mcp = read_mcp(&root);
     Some(Config {
         project: read_project(&root, project),
         store: read_store(&root),
-        auth: read_auth(&root, project),
         models,
         agents: read_agents(&root),
         prompts: read_prompts(&root, environment),
         plugins: read_plugins(&root, environment),
-        mcp: read_mcp(&root),
-        credentials: read_credentials(&root),
+        credentials: read_credentials(&root, &auth.modes, &mcp.allow),
         routes: read_routes(&root, &server.chatkit_paths),
         transcribe: read_transcribe(&root, &providers),
         limits: read_limits(&root),
+        auth,
+        mcp,
         providers,
         server,
     })

@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 use tracing::warn;
 
 use super::{
-    CredentialError, Credentials, Seals, Secret, Source, long_enough, seals::InPrompt,
-    template::Template,
+    Connect, CredentialError, Credentials, OwnLogin, Seals, Secret, Wanted, long_enough,
+    seals::InPrompt, template::Template,
 };
 use crate::{chatkit::ThreadId, context::RequestContext};
 
@@ -27,8 +27,7 @@ pub struct PassRules {
     headers: Vec<(String, Template)>,
     env: Vec<(String, Template)>,
     arguments: BTreeMap<String, Way>,
-    /// The user's login at the server itself, whose token goes with everything.
-    login: Option<Box<dyn Source>>,
+    login: Option<OwnLogin>,
 }
 
 /// What the token of a server's own login is called among the credentials; no name in kitfox.toml is like it.
@@ -93,9 +92,12 @@ impl PassRules {
         }
         let mut secrets = BTreeMap::new();
         for name in wanted {
-            let secret = self.fetch(name, call.request).await?;
-            call.seals.remember(name, &secret);
+            let secret = self.credentials.fetch(name, call.request).await?;
             secrets.insert(name.to_owned(), secret);
+        }
+        self.add_login(call.request, &mut secrets).await?;
+        for (name, secret) in &secrets {
+            call.seals.remember(name, secret);
         }
         let connection = self.connection_with(call.request, &secrets)?;
         let mut outgoing = Outgoing::new(connection, &call);
@@ -115,24 +117,55 @@ impl PassRules {
 
     /// With the user's login at the server itself: its token goes with everything.
     #[must_use]
-    pub fn with_login(mut self, login: Box<dyn Source>) -> Self {
-        self.headers.push(("Authorization".to_owned(), Template::bearer(LOGIN)));
+    pub fn with_login(mut self, login: OwnLogin) -> Self {
         self.login = Some(login);
         self
     }
 
-    /// Takes note that the server did not take the login's token; says whether it was one.
-    pub async fn reject_login(
+    pub const fn login(&self) -> Option<&OwnLogin> {
+        self.login.as_ref()
+    }
+
+    /// Takes note that the server did not take what the connection carries; says whether the next one carries
+    /// something else.
+    pub async fn reject(
         &self,
         request: &RequestContext,
         connection: &Connection,
         challenge: &str,
     ) -> bool {
-        let header = connection.headers().iter().find(|(name, _)| name == "Authorization");
-        let token = header.and_then(|(_, value)| value.expose().strip_prefix("Bearer "));
-        let (Some(login), Some(token)) = (&self.login, token) else { return false };
-        login.reject(request, &token.into(), challenge).await;
-        true
+        let mut is_noted = false;
+        for name in self.of_connection() {
+            if let (Some(credential), Some(secret)) =
+                (self.credentials.find(name), connection.secret(name))
+            {
+                is_noted |= credential.source.reject(request, secret, challenge).await;
+            }
+        }
+        match (&self.login, connection.secret(LOGIN)) {
+            (Some(login), Some(token)) => {
+                is_noted |= login.source().reject(request, token, challenge).await;
+            }
+            (Some(login), None) => is_noted |= login.wanted() > Wanted::Nothing,
+            (None, _) => (),
+        }
+        is_noted
+    }
+
+    /// Takes note that the server asked a connection without a login for one.
+    pub async fn ask_login(&self, connection: &Connection, challenge: &str, wanted: Wanted) {
+        if let (Some(login), None) = (&self.login, connection.secret(LOGIN)) {
+            login.ask(challenge, wanted).await;
+        }
+    }
+
+    /// What the user is asked for where the server does not go on without their login.
+    pub async fn find_connect(&self, request: &RequestContext) -> Option<Connect> {
+        let login = self.login.as_ref().filter(|it| it.wanted() > Wanted::Nothing)?;
+        match login.source().fetch(request).await {
+            Err(CredentialError::Needed(connect)) => Some(connect),
+            Ok(_) | Err(_) => None,
+        }
     }
 
     /// A call that was refused may lack what its user has not given yet, and the prompt could not show.
@@ -152,28 +185,39 @@ impl PassRules {
         None
     }
 
-    async fn fetch(&self, name: &str, request: &RequestContext) -> Result<Secret, CredentialError> {
-        match &self.login {
-            Some(login) if name == LOGIN => long_enough(name, login.fetch(request).await?),
-            Some(_) | None => self.credentials.fetch(name, request).await,
-        }
+    async fn add_login(
+        &self,
+        request: &RequestContext,
+        secrets: &mut outgoing::Secrets,
+    ) -> Result<(), CredentialError> {
+        let Some(login) = &self.login else { return Ok(()) };
+        let Some(source) = login.of(request).await else { return Ok(()) };
+        secrets.insert(LOGIN.to_owned(), long_enough(LOGIN, source.fetch(request).await?)?);
+        Ok(())
     }
 
     /// What the connection of whoever sent this request carries: it needs no call, e.g. to list tools.
     pub async fn connect(&self, request: &RequestContext) -> Result<Connection, CredentialError> {
         let mut secrets = BTreeMap::new();
         for name in self.of_connection() {
-            secrets.insert(name.to_owned(), self.fetch(name, request).await?);
+            secrets.insert(name.to_owned(), self.credentials.fetch(name, request).await?);
         }
+        self.add_login(request, &mut secrets).await?;
         self.connection_with(request, &secrets)
     }
 
-    /// Whether its headers or its environment differ by user.
+    /// Whether its headers or its environment differ by user, as things stand.
     pub fn is_per_user(&self) -> bool {
         let shared =
             |name: &str| self.credentials.find(name).is_some_and(|it| it.source.is_shared());
-        let templates = self.headers.iter().chain(&self.env);
-        templates.map(|(_, it)| it).any(|it| it.names_user() || !it.credentials().all(shared))
+        let mut templates = self.headers.iter().chain(&self.env).map(|(_, it)| it);
+        self.login.as_ref().is_some_and(|it| it.wanted() > Wanted::Nothing)
+            || templates.any(|it| it.names_user() || !it.credentials().all(shared))
+    }
+
+    /// Whether the file itself says what every request brings.
+    pub const fn has_headers(&self) -> bool {
+        !self.headers.is_empty()
     }
 
     /// What prompts show for this server.
@@ -200,13 +244,24 @@ impl PassRules {
         })
     }
 
-    /// Whether any credential goes to the server.
+    /// The credentials that go to the server, beside the login at itself.
+    pub fn credentials(&self) -> BTreeSet<&str> {
+        let mut all = self.of_connection();
+        for way in self.arguments.values() {
+            match way {
+                Way::Inject(template) => all.extend(template.credentials()),
+                Way::Sealed { credential } | Way::Plaintext { credential } => {
+                    all.insert(credential);
+                }
+            }
+        }
+        all
+    }
+
+    /// Whether any secret goes to the server.
     pub fn passes_credentials(&self) -> bool {
-        let injected = self.arguments.values().any(|way| match way {
-            Way::Inject(template) => template.credentials().next().is_some(),
-            Way::Sealed { .. } | Way::Plaintext { .. } => true,
-        });
-        injected || !self.of_connection().is_empty()
+        let logs_in = self.login.as_ref().is_some_and(|it| it.wanted() > Wanted::Nothing);
+        logs_in || !self.credentials().is_empty()
     }
 
     /// The schema as the model sees it: without the arguments that are not its to give.

@@ -8,7 +8,7 @@ use hmac::{Hmac, Mac};
 use serde_json::{Map, Value};
 use sha2::Sha256;
 
-use super::{Pending, Template};
+use super::{LOGIN, Pending, Template};
 use crate::{
     context::RequestContext,
     credential::{CredentialError, Scrubber, Seals, Secret, scrub::shown},
@@ -21,6 +21,8 @@ pub type Secrets = BTreeMap<String, Secret>;
 pub struct Connection {
     headers: Vec<(String, Secret)>,
     env: Vec<(String, Secret)>,
+    /// What they were made of.
+    secrets: Secrets,
     fingerprint: [u8; 32],
     scrubber: Arc<Scrubber>,
 }
@@ -49,7 +51,11 @@ impl Connection {
         request: &RequestContext,
         secrets: &Secrets,
     ) -> Result<Self, CredentialError> {
-        let headers = render(headers, request, secrets)?;
+        let mut headers = render(headers, request, secrets)?;
+        if let Some(token) = secrets.get(LOGIN) {
+            let value = Secret::from(format!("Bearer {}", token.expose()));
+            headers.push(("Authorization".to_owned(), value));
+        }
         for (name, value) in &headers {
             if value.expose().contains(['\r', '\n', '\0']) {
                 return Err(CredentialError::Refused(format!(
@@ -68,7 +74,12 @@ impl Connection {
         let fingerprint = fingerprint(headers.iter().chain(&env));
         let named = secrets.iter().map(|(name, secret)| (name.as_str(), secret));
         let scrubber = Arc::new(Scrubber::new(named, []));
-        Ok(Self { headers, env, fingerprint, scrubber })
+        Ok(Self { headers, env, secrets: secrets.clone(), fingerprint, scrubber })
+    }
+
+    /// One of those that it was made with.
+    pub fn secret(&self, name: &str) -> Option<&Secret> {
+        self.secrets.get(name)
     }
 
     /// To be sent with every request.

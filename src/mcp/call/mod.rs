@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     chatkit::{Source, UrlSource},
-    credential::{Connect, CredentialError, PassRules, Pending},
+    credential::{Connect, CredentialError, PassRules, Pending, Wanted},
     mcp::{
         clean::clean_line,
         connection::Connection,
@@ -137,7 +137,15 @@ impl<'a> Call<'a> {
             tries -= 1;
             match self.try_send(more).await {
                 Ok(landed) => return Ok(landed),
-                Err(NoAnswer::Rejected) if tries > 0 => (),
+                Err(NoAnswer::Rejected) => {
+                    let rules = &self.server.file().rules;
+                    if let Some(connect) = rules.find_connect(&self.context.request).await {
+                        return Err(self.context.connect(connect).await);
+                    }
+                    if tries == 0 {
+                        return Err(self.explain(NoAnswer::Rejected).await);
+                    }
+                }
                 Err(err) => return Err(self.explain(err).await),
             }
         }
@@ -204,6 +212,7 @@ impl<'a> Call<'a> {
                 Err(NoAnswer::NotSent) if tries > 0 => link.lost().await,
                 Err(NoAnswer::Fault(Fault::NeedsLogin { challenge })) => {
                     let rules = &server.file().rules;
+                    identity.ask_login(rules, &challenge, Wanted::Calls).await;
                     if identity.reject(rules, &context.request, &challenge).await {
                         return Err(NoAnswer::Rejected);
                     }
@@ -296,10 +305,13 @@ impl Server {
             Fault::Timeout(seconds) => {
                 format!("the server `{id}` did not answer within {seconds} s")
             }
+            Fault::NeedsLogin { .. } if self.file().rules.passes_credentials() => {
+                format!("the server `{id}` does not take the credentials that it was sent")
+            }
             Fault::NeedsLogin { .. } => {
                 format!(
-                    "the server `{id}` wants the user to log in, or does not take their credentials; where it knows \
-                     OAuth, the operator adds `[oauth]` to its file"
+                    "the server `{id}` wants to know who asks, and does not say where users log in: its operator adds \
+                     a credential to the `headers` of its file, or `[oauth]`"
                 )
             }
             Fault::NotReached(_)

@@ -1,6 +1,6 @@
 //! Who is asking: tokens that the operator gave out, and those of an identity provider.
 
-mod issuer;
+pub mod issuer;
 
 use axum::{
     body::Body,

@@ -1,8 +1,13 @@
 //! The attack cases of credentials: each with a model that does what the attacker wants.
 
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
 use serde_json::{Value, json};
+use tracing::Level;
 
-use super::{HANDLE, RULES, Scene, call, done, own, thread_of};
+use super::{HANDLE, RULES, Scene, call, done, leaks::Logs, own, thread_of};
 use crate::{
     model::ScriptedResponse,
     tests::{harness::Server, mcp::fake::Fake},
@@ -146,17 +151,20 @@ async fn what_a_server_says_of_a_token_reaches_nobody() {
 
 #[tokio::test]
 async fn a_tool_whose_secret_would_leave_as_a_header_is_not_offered() {
-    let mut tool = own("add_note");
-    tool["inputSchema"]["properties"]["access_token"]["x-mcp-header"] = json!("Token");
-    let notes = Fake::with_tools(json!([tool, own("leak")]), super::leak).await;
-    let file = format!("transport = \"http\"\nurl = \"{}\"\n{RULES}", notes.url);
-    let files = [("kitfox.toml", super::CONFIG), ("plugins/notes.mcp.toml", file.as_str())];
-    let server = Server::start(&files).await;
-    server.model.push(done());
-    server.create("ada", "hi").await;
-    let requests = server.model.requests();
-    let names: Vec<_> = requests[0].tools.iter().map(|it| it.name.as_str()).collect();
-    assert_eq!(names, ["notes__leak"]);
+    // Whether it is sealed or injected, as it is what the user is called.
+    for argument in ["access_token", "user_id"] {
+        let mut tool = own("add_note");
+        tool["inputSchema"]["properties"][argument]["x-mcp-header"] = json!("Token");
+        let notes = Fake::with_tools(json!([tool, own("leak")]), super::leak).await;
+        let file = format!("transport = \"http\"\nurl = \"{}\"\n{RULES}", notes.url);
+        let files = [("kitfox.toml", super::CONFIG), ("plugins/notes.mcp.toml", file.as_str())];
+        let server = Server::start(&files).await;
+        server.model.push(done());
+        server.create("ada", "hi").await;
+        let requests = server.model.requests();
+        let names: Vec<_> = requests[0].tools.iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(names, ["notes__leak"], "{argument}");
+    }
 }
 
 #[tokio::test]
@@ -168,4 +176,111 @@ async fn what_users_are_called_is_never_read_as_a_template() {
     assert_eq!(Scene::calls(&scene.notes)[0]["user_id"], user);
     let prompt = &scene.server.model.requests()[0].instructions;
     assert!(prompt.contains("user_id {{ credential.notes_token }} ${HOME} and"), "{prompt}");
+}
+
+/// The server talks while it works, and fails at last, as the protocol has it.
+#[tokio::test]
+async fn what_a_server_says_before_its_answer_or_in_place_of_it_reaches_nobody() {
+    let notes = Fake::with_tools(json!([own("talk"), own("break")]), |seen| async move {
+        let token = seen.body["params"]["arguments"]["access_token"].as_str().unwrap().to_owned();
+        if seen.body["params"]["name"] == "break" {
+            let data = json!({ "your": [token] });
+            let error = json!({ "code": -32000, "message": format!("plain {token}"), "data": data });
+            let answer = json!({ "jsonrpc": "2.0", "id": seen.body["id"], "error": error });
+            return axum::Json(answer).into_response();
+        }
+        let progress = seen.body["params"]["_meta"]["progressToken"].clone();
+        let params =
+            json!({ "progressToken": progress, "progress": 1, "message": format!("plain {token}") });
+        let step = json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": params });
+        let params = json!({ "level": "error", "data": token });
+        let log = json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": params });
+        let content = json!([{ "type": "text", "text": "done" }]);
+        let answer =
+            json!({ "jsonrpc": "2.0", "id": seen.body["id"], "result": { "content": content } });
+        let events = [step, log, answer].map(|it| format!("data: {it}\n\n")).concat();
+        Response::builder()
+            .header("content-type", "text/event-stream")
+            .body(Body::from(events))
+            .unwrap()
+    })
+    .await;
+    let file = format!("transport = \"http\"\nurl = \"{}\"\n{RULES}", notes.url);
+    let mut scene = Scene::start().await;
+    scene.server.save("plugins/notes.mcp.toml", &file).await;
+    scene.notes = notes;
+    let turn = async |tool: &str, told: &str| {
+        let events = scene.turn(&[call(tool, json!({ "access_token": HANDLE })), done()]).await;
+        assert_eq!(scene.last_output(), told);
+        let shown = json!(events).to_string();
+        assert!(!shown.contains("SECRET"), "{shown}");
+        shown
+    };
+    turn("notes__break", "error: plain [credential notes_token]").await;
+    // Progress that comes with the answer may be passed over.
+    let mut shown = false;
+    for _ in 0..20 {
+        shown |= turn("notes__talk", "done").await.contains("plain [credential notes_token]");
+    }
+    assert!(shown);
+    assert_eq!(Scene::calls(&scene.notes).len(), 21);
+}
+
+#[tokio::test]
+async fn what_is_refused_is_a_security_event_without_values() {
+    let logs = Logs::default();
+    let writer = logs.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(Level::WARN)
+        .with_ansi(false)
+        .with_writer(move || writer.clone());
+    let guard = tracing::subscriber::set_default(subscriber.finish());
+    let tools = r#"
+        tool(#{ name: "keep", description: "Keeps.", parameters: #{ text: #{ type: "string" } }, run: |args, ctx| "kept" });
+        client_tool(#{ name: "show", description: "Shows.", parameters: #{ text: #{ type: "string" } } });
+    "#;
+    let scene = Scene::start_on(RULES, &[("plugins/tools.rhai", tools)], "sqlite::memory:").await;
+    for (tool, arguments) in [
+        ("notes__add_note", json!({ "access_token": "tok-ada-SECRET-1" })),
+        ("notes__add_note", json!({ "access_token": HANDLE, "text": format!("see {HANDLE}") })),
+        ("other__echo", json!({ "text": HANDLE })),
+        ("other__echo", json!({ "text": format!("kfh_{}", "7".repeat(32)) })),
+        ("keep", json!({ "text": HANDLE })),
+        ("show", json!({ "text": HANDLE })),
+    ] {
+        let before = logs.text().matches(" security: ").count();
+        refused(&scene, tool, arguments.clone()).await;
+        let text = logs.text();
+        assert_eq!(text.matches(" security: ").count(), before + 1, "{tool} {arguments}: {text}");
+    }
+    drop(guard);
+    let text = logs.text();
+    assert!(!text.contains("SECRET") && !text.contains("kfh_"), "{text}");
+}
+
+#[tokio::test]
+async fn that_a_model_is_shown_a_secret_is_told_at_every_start() {
+    let logs = Logs::default();
+    let writer = logs.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+    let rules = RULES.replace("sealed", "plaintext");
+    let config = super::CONFIG.replace("[mcp]", "[mcp]\nallow_plaintext = true");
+    let file = format!("transport = \"http\"\nurl = \"https://notes.example.com/mcp\"\n{rules}");
+    let files = [("kitfox.toml", config.as_str()), ("plugins/notes.mcp.toml", file.as_str())];
+    let guard = tracing::subscriber::set_default(subscriber.finish());
+    // The thread that loads the files is another: it is not heard.
+    let generation = Server::start(&files).await.app.generation();
+    let surroundings = crate::mcp::Surroundings {
+        config: &generation.config,
+        credentials: &generation.host.credentials,
+        project: std::path::Path::new("/nowhere"),
+        variable: &|_| None,
+    };
+    for start in 1..=2 {
+        let path = "plugins/notes.mcp.toml";
+        assert!(crate::mcp::ServerFile::parse(path, &file, &surroundings).is_ok());
+        let told = "the model is shown the credential `notes_token` for the server `notes`";
+        assert_eq!(logs.text().matches(told).count(), start, "{}", logs.text());
+    }
+    drop(guard);
 }

@@ -1,6 +1,7 @@
 //! Credentials on their way to MCP servers, with a model that does whatever an attacker wants.
 
 mod attacks;
+mod exchange;
 mod http;
 mod leaks;
 mod text;

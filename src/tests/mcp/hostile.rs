@@ -106,7 +106,7 @@ async fn answers_that_are_none_are_errors_and_other_calls_go_on() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed_and_a_challenge_not_fetched() {
+async fn a_redirect_is_not_followed_and_a_challenge_leads_to_metadata_alone() {
     let elsewhere = Fake::echo().await;
     let url = elsewhere.url.clone();
     let redirected = told("", move |_| Redirect::temporary(&url).into_response()).await;
@@ -122,9 +122,11 @@ async fn a_redirect_is_not_followed_and_a_challenge_not_fetched() {
     .await;
     assert_eq!(
         challenged,
-        r#"output "error: the server `notes` wants the user to log in, or does not take their credentials; where it knows OAuth, the operator adds `[oauth]` to its file""#
+        r#"output "error: the server `notes` wants to know who asks, and does not say where users log in: its operator adds a credential to the `headers` of its file, or `[oauth]`""#
     );
-    assert_eq!(elsewhere.seen.lock().unwrap().len(), 0);
+    // It was asked for metadata, which it has none, and for nothing else.
+    let seen = elsewhere.seen.lock().unwrap();
+    assert!(seen.iter().all(|it| it.method == "GET" && it.body.is_null()), "{seen:?}");
 }
 
 #[tokio::test]

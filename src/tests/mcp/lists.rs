@@ -166,3 +166,42 @@ async fn three_thousand_nested_schemas_cost_their_server_alone() {
     converse(&server, "user hi\n call good__echo {}\n text ok").await;
     assert_eq!(tools(&server), ["good__echo"]);
 }
+
+#[tokio::test]
+async fn what_a_server_says_of_its_tools_is_told_to_whom_it_says_so() {
+    // It greets whoever connects by their name.
+    let fake = Fake::start(|seen| async move {
+        let user = seen.headers["x-user"].to_str().unwrap().to_owned();
+        match seen.body["method"].as_str() {
+            Some("initialize") => {
+                let response = json!({
+                    "protocolVersion": "2025-11-25", "capabilities": { "tools": {} },
+                    "serverInfo": { "name": "fake", "version": "1.0" },
+                    "instructions": format!("Dear {user},\u{200b} list first."),
+                });
+                let mut response = result(&seen.body, response);
+                response.headers_mut().insert("mcp-session-id", user.parse().unwrap());
+                response
+            }
+            _ => usual(&seen.body, &json!([tool("list")])).unwrap(),
+        }
+    })
+    .await;
+    let headers = "headers = { X-User = \"{{ user.id }}\" }";
+    let server = with(&fake.url, &format!("instructions = \"include\"\n{headers}")).await;
+    for user in ["ada", "bob", "ada"] {
+        converse(&server, &format!("as {user}\n user hi\n text ok")).await;
+        let instructions = server.model.requests().last().unwrap().instructions.clone();
+        let expected = format!(
+            "Of the tools that begin with `notes__`, their server says:\nDear {user}, list first."
+        );
+        assert!(instructions.ends_with(&expected), "{instructions}");
+        let others = ["ada", "bob"].into_iter().filter(|it| *it != user);
+        assert!(others.into_iter().all(|it| !instructions.contains(it)), "{instructions}");
+    }
+    // Unasked, it has no say.
+    server.save("plugins/notes.mcp.toml", &file(&fake.url, headers)).await;
+    converse(&server, "user hi\n text ok").await;
+    let instructions = server.model.requests().last().unwrap().instructions.clone();
+    assert!(!instructions.contains("Dear"), "{instructions}");
+}

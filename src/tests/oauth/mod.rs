@@ -1,5 +1,7 @@
 //! What users entrust to the server, and their logins at the servers of tools.
 
+mod asked;
+
 use axum::{
     body::Body,
     http::{
