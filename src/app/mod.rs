@@ -25,7 +25,7 @@ use crate::{
     mcp,
     model::Models,
     oauth,
-    store::{Blobs, Store},
+    store::{Blobs, Role, Store},
     user::UserKey,
     vault::{self, Keys, Vault},
 };
@@ -129,7 +129,9 @@ impl App {
         if let Some(problem) = blobs.problem() {
             tracing::error!("attachments are not available: {problem}");
         }
-        let store = Store::open(store.as_ref().unwrap_or(&config.store.url), &tasks).await;
+        let mut store_config = config.store.clone();
+        store_config.url = store.unwrap_or(store_config.url);
+        let store = Store::connect(&store_config, Role::Server, &tasks).await;
         let store = store.with_blobs(blobs);
         let keys = Keys::new(
             environment.get(vault::VARIABLE),

@@ -10,7 +10,7 @@ use crate::{
     app::first_config,
     cli::output::{Output, bold, dim},
     config::Environment,
-    store::Store,
+    store::{Role, Store},
     vault::{Key, Keys as KeyFile, VARIABLE, Vault},
 };
 
@@ -52,7 +52,7 @@ impl Keys {
             return new(&keys, &file, variable.is_some(), output).await;
         }
         let tasks = TaskTracker::new();
-        let store = Store::open(&config.store.url, &tasks).await;
+        let store = Store::connect(&config.store, Role::Guest, &tasks).await;
         store.check().await?;
         let vault = Vault::with_keys(store.clone(), keys);
         let done = match self.command {

@@ -4,10 +4,13 @@ mod call;
 mod chat;
 mod check;
 mod doctor;
+mod export;
+mod import;
 mod keys;
 mod language;
 mod login;
 mod mcp;
+mod migrate;
 mod new;
 mod output;
 mod plugins;
@@ -56,6 +59,12 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Make, list or rotate the keys of what users entrust to the server.
     Keys(keys::Keys),
+    /// Bring the database up to date, or say whether it is.
+    Migrate(migrate::Migrate),
+    /// Write threads, items and what belongs to them as JSON lines.
+    Export(export::Export),
+    /// Read what `export` wrote, or chats from elsewhere.
+    Import(import::Import),
     /// Make a new plugin or agent from a template.
     New(new::New),
 }
@@ -87,6 +96,9 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Mcp(mcp) => mcp.run(project, environment, output).await,
         Command::Doctor(doctor) => doctor.run(project, environment, output).await,
         Command::Keys(keys) => keys.run(project, environment, output).await,
+        Command::Migrate(migrate) => migrate.run(project, environment, output).await,
+        Command::Export(export) => export.run(project, environment, output).await,
+        Command::Import(import) => import.run(project, environment, output).await,
         Command::New(new) => new.run(project, output).await,
     };
     match result {

@@ -1,6 +1,6 @@
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
@@ -10,6 +10,7 @@ use crate::{
     cli::output::Output,
     config::{Config, Environment},
     server,
+    store::Store,
 };
 
 #[derive(Debug, Default, Args)]
@@ -39,6 +40,10 @@ impl Serve {
             }
         };
         let config = app.generation().config.clone();
+        if let Err(err) = check_store(&app, &config).await {
+            app.close().await;
+            return Err(err);
+        }
         let listener = bind(&config).await?;
         announce(&app, &config, &listener);
         tokio::select! {
@@ -47,6 +52,23 @@ impl Serve {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// A server that would work beside another one on a database that takes one, or that has never reached its database, does not
+/// begin.
+async fn check_store(app: &App, config: &Config) -> anyhow::Result<()> {
+    let url = Store::show_url(&config.store)?;
+    if app.store.is_taken() {
+        bail!(
+            "another process serves from the database `{url}`: stop it first; where several are to serve at once, \
+             use PostgreSQL"
+        );
+    }
+    if config.store.is_on_server() {
+        let ready = app.store.check().await;
+        ready.with_context(|| format!("cannot serve from the database `{url}`"))?;
+    }
+    Ok(())
 }
 
 async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
@@ -77,12 +99,6 @@ fn announce(app: &App, config: &Config, listener: &TcpListener) {
             "`auth.mode = \"header\"` trusts whoever reaches this port to say who they are: keep it behind \
              a proxy that sets `{}` itself",
             config.auth.header
-        );
-    }
-    if app.store.is_shared() {
-        warn!(
-            "another process has the database open: a thread may then have two turns at once, for each process knows \
-             its own only: stop the other one"
         );
     }
     let address =

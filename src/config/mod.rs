@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
@@ -80,8 +80,19 @@ pub enum PublicUrlSource {
 
 #[derive(Clone)]
 pub struct StoreConfig {
-    /// `sqlite://kitfox.db`, relative to the project; `sqlite::memory:`.
+    /// `sqlite://kitfox.db`, relative to the project; `sqlite::memory:`; `postgres://user@host/database`;
+    /// `mysql://user@host/database`.
     pub url: String,
+    /// In place of the URL's.
+    pub password: Option<SecretString>,
+    /// Connections to a database server at most; default 10.
+    pub pool: u32,
+    /// Default 5 s.
+    pub connect_timeout: Duration,
+    /// How long a request waits for a connection; default 5 s.
+    pub acquire_timeout: Duration,
+    /// How long a statement may take on a database server; default 30 s.
+    pub statement_timeout: Duration,
     /// `file://attachments`, relative to the project; `s3://…`, `gs://…`, `az://…`.
     pub attachments: String,
     /// The file of the vault's keys, relative to the project; default `kitfox.keys`.
@@ -157,6 +168,18 @@ pub enum AuthMode {
     Token,
     /// A token that an identity provider signed.
     Jwt,
+}
+
+impl AuthMode {
+    /// As it stands in the keys of users.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Header => "header",
+            Self::Token => "token",
+            Self::Jwt => "jwt",
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -426,6 +449,9 @@ impl Config {
         if self.store.url != other.store.url {
             keys.push("store.url");
         }
+        if self.store.connection() != other.store.connection() {
+            keys.push("store");
+        }
         if self.store.attachments != other.store.attachments {
             keys.push("store.attachments");
         }
@@ -505,6 +531,34 @@ impl Default for AttachmentLimits {
     fn default() -> Self {
         let types = ["image/*", "text/*", "application/pdf"];
         Self { types: types.map(str::to_owned).to_vec(), max_bytes: 20 << 20 }
+    }
+}
+
+impl StoreConfig {
+    /// All defaults, but for the URL.
+    pub fn of_url(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            password: None,
+            pool: 10,
+            connect_timeout: Duration::from_secs(5),
+            acquire_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(30),
+            attachments: "file://attachments".to_owned(),
+            keys: "kitfox.keys".to_owned(),
+        }
+    }
+
+    /// Whether the database is on a server, which may be away.
+    pub fn is_on_server(&self) -> bool {
+        !self.url.starts_with("sqlite:")
+    }
+
+    /// What is read when the database is opened.
+    fn connection(&self) -> impl PartialEq {
+        let password = self.password.as_ref().map(|it| it.expose_secret().to_owned());
+        let timeouts = [self.connect_timeout, self.acquire_timeout, self.statement_timeout];
+        (password, self.pool, timeouts)
     }
 }
 

@@ -293,7 +293,7 @@ chatkit_paths = ["chat", "/", "/api/chat", "/healthz", "/a b", "/c", "/c"]
 visible_headers = ["a b", "X-Session-Id"]
 shutdown_grace = 20
 [store]
-url = "postgres://user:secret@host/db"
+url = "mongodb://user:secret@host/db"
 attachments = 1979-05-27
 [agents]
 default = "assistant.md"
@@ -333,7 +333,7 @@ c = { base_url = "https://me:secret@host/v1" }
     kitfox.toml:9:20: `server.visible_headers[0]` must be the name of a header, such as `X-User-ID`, not `a b`
     kitfox.toml:9:27: `server.visible_headers[1]` is `x-session-id`, which is as good as a password (use `request.session_id`, which stands for the session and opens nothing)
     kitfox.toml:10:18: `server.shutdown_grace` must be a duration like `500ms`, `10s` or `2m`, not `20`
-    kitfox.toml:12:7: `store.url` begins with `postgres:`, which is not available in this version (use `sqlite://kitfox.db`)
+    kitfox.toml:12:7: `store.url` must be the URL of a database (use `sqlite://kitfox.db`, `postgres://user@host/database` or `mysql://user@host/database`)
     kitfox.toml:13:15: `store.attachments` must be text, not a date
     kitfox.toml:15:11: `agents.default` must be the name of a file in prompts/ without `.md`, such as `assistant`, not `assistant.md`
     kitfox.toml:17:7: `prompts.env` must be a list, not `HOME`
@@ -516,7 +516,11 @@ fn secrets_are_not_shown() {
     let config = parse_with(
         "[providers.a]\napi_key = 'hunter2'\nheaders = { Authorization = 'hunter2' }\n\
          [models.default]\nmodel = 'm'\n[plugins.p]\npermissions = { env = ['S'] }\n[prompts]\nenv = ['S']",
-        &[("S", "hunter2"), ("KITFOX_STORE__URL", "sqlite://hunter2")],
+        &[
+            ("S", "hunter2"),
+            ("KITFOX_STORE__URL", "sqlite://hunter2"),
+            ("KITFOX_STORE__PASSWORD", "hunter2"),
+        ],
     );
     let shown = format!("{config:?}{:?}", environment(&[("S", "hunter2")]));
     assert!(shown.contains("Authorization") && !shown.contains("hunter2"), "{shown}");
@@ -540,6 +544,7 @@ fn only_what_is_read_at_start_needs_a_restart() {
         parse("server.listen = '127.0.0.1:9'\nstore.url = 'sqlite::memory:'\nlimits.rounds = 3");
     assert_eq!(config.needs_restart(&other), ["server.listen", "store.url"]);
     assert!(config.needs_restart(&parse("limits.rounds = 3")).is_empty());
+    assert_eq!(config.needs_restart(&parse("store.pool = 3")), ["store"]);
 }
 
 #[test]

@@ -1,6 +1,4 @@
-use sqlx::Connection;
-
-use super::{Record, StoreError, ToolCallRecord, UserStore, items, list, sqlite::BEGIN};
+use super::{Record, StoreError, ToolCallRecord, UserStore, items, list, query::query};
 use crate::chatkit::{ThreadId, ThreadItem};
 
 /// One JSON array.
@@ -10,6 +8,11 @@ pub const WAITING_CALLS: &str = "
         from items i where i.thread = t.position and i.kind = 'waiting_call'
     )
     from threads t where t.id = $1 and t.owner = $2";
+
+const WAITING_CALLS_IN_MYSQL: &str = "
+    select i.json from threads t
+    left join items i on i.thread = t.position and i.kind = 'waiting_call'
+    where t.id = $1 and t.owner = $2 order by i.position";
 
 const SETTLE_CALL: &str = "
     update items set kind = $4, json = $5
@@ -29,14 +32,15 @@ impl UserStore<'_> {
         &self,
         thread: &ThreadId,
     ) -> Result<Vec<ToolCallRecord>, StoreError> {
-        let database = self.store.database()?;
-        let row = sqlx::query(WAITING_CALLS)
+        let query = query(WAITING_CALLS)
+            .in_mysql(WAITING_CALLS_IN_MYSQL)
             .bind(thread.as_str())
-            .bind(self.user.as_str())
-            .fetch_optional(&mut *database.reader().await?)
-            .await?
-            .ok_or(StoreError::NotFound)?;
-        list::entries(sqlx::Row::try_get(&row, 0)?)
+            .bind(self.user.as_str());
+        let rows = self.store.database()?.fetch_list(query).await?;
+        if rows.is_empty() {
+            return Err(StoreError::NotFound);
+        }
+        list::entries(list::array(&rows, 0)?.as_deref())
     }
 
     /// Keeps what became of calls, and of what they waited for, where they stand. False, and nothing is kept, where one
@@ -48,25 +52,22 @@ impl UserStore<'_> {
     ) -> Result<bool, StoreError> {
         let owner = self.user.as_str();
         let database = self.store.database()?;
-        let mut connection = database.writer().await?;
-        let mut transaction = connection.begin_with(BEGIN).await?;
+        let mut transaction = database.begin().await?;
         for Settled { call, item } in settled {
             let record = Record::ToolCall(call.clone());
             let row = items::Row::try_from(&record)?;
-            let done = sqlx::query(SETTLE_CALL)
+            let query = query(SETTLE_CALL)
                 .bind(thread.as_str())
                 .bind(owner)
                 .bind(row.id.as_str())
                 .bind(row.kind)
-                .bind(row.json)
-                .execute(&mut *transaction)
-                .await?;
-            if done.rows_affected() == 0 {
+                .bind(&row.json);
+            if query.execute(&mut transaction).await? == 0 {
                 transaction.rollback().await?;
                 return Ok(false);
             }
             if let Some(item) = item {
-                match items::save(&mut transaction, owner, thread, item.try_into()?).await {
+                match items::save(&mut transaction, owner, thread, &item.try_into()?).await {
                     // It was taken away meanwhile.
                     Ok(()) | Err(StoreError::NotFound) => (),
                     Err(err) => return Err(err),

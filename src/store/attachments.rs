@@ -4,11 +4,15 @@ use futures::TryStreamExt;
 use hmac::{Hmac, Mac};
 use jiff::Timestamp;
 use sha2::Sha256;
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::{Record, Store, StoreError, UserStore, threads::found};
+use super::{
+    Record, Store, StoreError, UserStore,
+    connection::Connection,
+    query::{Row, query},
+    threads::found,
+};
 use crate::{
     chatkit::{Attachment, AttachmentId, ThreadId, ThreadItem, now},
     user::UserKey,
@@ -28,31 +32,29 @@ pub struct StoredAttachment {
     pub thread: Option<ThreadId>,
 }
 
-const ADD: &str = "
-    insert into attachments (id, owner, name, mime_type, size, blob, created_at, metadata)
-    select $1, $2, $3, $4, $5, $6, $7, '{}'
-    where (select count(*) from attachments where owner = $2 and thread is null) < $8";
+// MySQL reserves the name `blob`.
+const ADD: &str = r#"
+    insert into attachments (id, owner, name, mime_type, size, "blob", created_at, metadata)
+    select $1, $2, $3, $4, $5, $6, $7, '{}' from (select 1) one
+    where (select count(*) from attachments where owner = $2 and thread is null) < $8"#;
 
-const LOAD: &str = "
-    select a.id, a.name, a.mime_type, a.size, a.blob, t.id
+const LOAD: &str = r#"
+    select a.id, a.name, a.mime_type, a.size, a."blob", t.id
     from attachments a left join threads t on t.position = a.thread
-    where a.id = $1 and a.owner = $2";
+    where a.id = $1 and a.owner = $2"#;
 
 const COUNT_UNUSED: &str = "select count(*) from attachments where owner = $1 and thread is null";
 
-const FINISH: &str = "
-    update attachments set blob = $3 where id = $1 and owner = $2 and blob is null";
+const FINISH: &str = r#"
+    update attachments set "blob" = $3 where id = $1 and owner = $2 and "blob" is null"#;
 
-const CLAIM: &str = "
+const CLAIM: &str = r#"
     update attachments set thread = (select position from threads where id = $3 and owner = $2)
-    where id = $1 and owner = $2 and blob is not null and thread is null";
+    where id = $1 and owner = $2 and "blob" is not null and thread is null"#;
 
-const BLOBS_OF_THREAD: &str = "
-    select a.blob from attachments a join threads t on t.position = a.thread
-    where t.id = $1 and t.owner = $2 and a.blob is not null";
-
-const DELETE_UNUSED: &str =
-    "delete from attachments where thread is null and created_at < $1 returning blob";
+const BLOBS_OF_THREAD: &str = r#"
+    select a."blob" from attachments a join threads t on t.position = a.thread
+    where t.id = $1 and t.owner = $2 and a."blob" is not null"#;
 
 impl UserStore<'_> {
     /// Adds an attachment, unless the user has `most` that no message uses; false then.
@@ -62,7 +64,7 @@ impl UserStore<'_> {
         most: u32,
     ) -> Result<bool, StoreError> {
         let database = self.store.database()?;
-        let done = sqlx::query(ADD)
+        let query = query(ADD)
             .bind(attachment.id.as_str())
             .bind(self.user.as_str())
             .bind(&attachment.name)
@@ -70,56 +72,48 @@ impl UserStore<'_> {
             .bind(i64::try_from(attachment.size).unwrap_or(i64::MAX))
             .bind(&attachment.blob)
             .bind(now().as_microsecond())
-            .bind(most)
-            .execute(&mut *database.writer().await?)
-            .await?;
-        Ok(done.rows_affected() > 0)
+            .bind(most);
+        let done = database.execute(query).await?;
+        Ok(done > 0)
     }
 
     pub async fn load_attachment(&self, id: &AttachmentId) -> Result<StoredAttachment, StoreError> {
         let database = self.store.database()?;
-        let row = sqlx::query(LOAD)
-            .bind(id.as_str())
-            .bind(self.user.as_str())
-            .fetch_optional(&mut *database.reader().await?)
-            .await?
-            .ok_or(StoreError::NotFound)?;
+        let query = query(LOAD).bind(id.as_str()).bind(self.user.as_str());
+        let row = database.fetch_optional(query).await?.ok_or(StoreError::NotFound)?;
         read(&row)
     }
 
     /// How many attachments of the user no message uses.
     pub async fn count_unused_attachments(&self) -> Result<u64, StoreError> {
         let database = self.store.database()?;
-        let row = sqlx::query(COUNT_UNUSED)
-            .bind(self.user.as_str())
-            .fetch_one(&mut *database.reader().await?)
-            .await?;
-        Ok(u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or_default())
+        let query = query(COUNT_UNUSED).bind(self.user.as_str());
+        let row = database.fetch_one(query).await?;
+        Ok(u64::try_from(row.try_get::<i64>(0)?).unwrap_or_default())
     }
 
     /// Keeps where the bytes are. [`StoreError::NotFound`] where another upload was first.
     pub async fn finish_upload(&self, id: &AttachmentId, blob: &str) -> Result<(), StoreError> {
         let database = self.store.database()?;
-        let done = sqlx::query(FINISH)
-            .bind(id.as_str())
-            .bind(self.user.as_str())
-            .bind(blob)
-            .execute(&mut *database.writer().await?)
-            .await?;
-        found(done.rows_affected())
+        let query = query(FINISH).bind(id.as_str()).bind(self.user.as_str()).bind(blob);
+        let done = database.execute(query).await?;
+        found(done)
     }
 
     /// Returns the key of its bytes, which are left to the caller.
     pub async fn delete_attachment(&self, id: &AttachmentId) -> Result<Option<String>, StoreError> {
         let database = self.store.database()?;
-        let query = "delete from attachments where id = $1 and owner = $2 returning blob";
-        let row = sqlx::query(query)
-            .bind(id.as_str())
-            .bind(self.user.as_str())
-            .fetch_optional(&mut *database.writer().await?)
-            .await?
-            .ok_or(StoreError::NotFound)?;
-        Ok(row.try_get(0)?)
+        let mut transaction = database.begin().await?;
+        let load = database.for_update(
+            r#"select "blob" from attachments where id = $1 and owner = $2"#,
+            r#"select "blob" from attachments where id = $1 and owner = $2 for update"#,
+        );
+        let load = load.bind(id.as_str()).bind(self.user.as_str());
+        let row = load.fetch_optional(&mut transaction).await?.ok_or(StoreError::NotFound)?;
+        let delete = query("delete from attachments where id = $1 and owner = $2");
+        delete.bind(id.as_str()).bind(self.user.as_str()).execute(&mut transaction).await?;
+        transaction.commit().await?;
+        row.try_get(0)
     }
 }
 
@@ -130,10 +124,8 @@ impl Store {
         id: &AttachmentId,
     ) -> Result<Option<UserKey>, StoreError> {
         let database = self.database()?;
-        let row = sqlx::query("select owner from attachments where id = $1")
-            .bind(id.as_str())
-            .fetch_optional(&mut *database.reader().await?)
-            .await?;
+        let query = query("select owner from attachments where id = $1").bind(id.as_str());
+        let row = database.fetch_optional(query).await?;
         row.map(|row| Ok(UserKey::from_stored(row.try_get(0)?))).transpose()
     }
 
@@ -150,15 +142,20 @@ impl Store {
     /// Deletes the attachments that were made before `time` and that no message uses, and bytes of as long ago that no
     /// attachment has.
     pub async fn sweep_attachments(&self, time: Timestamp) -> Result<(), StoreError> {
-        let rows = {
-            let database = self.database()?;
-            let mut connection = database.writer().await?;
-            let query = sqlx::query(DELETE_UNUSED).bind(time.as_microsecond());
-            query.fetch_all(&mut *connection).await?
-        };
+        let database = self.database()?;
+        let mut transaction = database.begin().await?;
+        let unused = database.for_update(
+            r#"select "blob" from attachments where thread is null and created_at < $1"#,
+            r#"select "blob" from attachments where thread is null and created_at < $1 for update"#,
+        );
+        let unused = unused.bind(time.as_microsecond());
+        let rows = unused.fetch_all(&mut transaction).await?;
+        let delete = query("delete from attachments where thread is null and created_at < $1");
+        delete.bind(time.as_microsecond()).execute(&mut transaction).await?;
+        transaction.commit().await?;
         let mut blobs = HashSet::new();
         for row in &rows {
-            blobs.extend(row.try_get::<Option<String>, _>(0)?);
+            blobs.extend(row.try_get::<Option<String>>(0)?);
         }
         let mut keys = self.blobs.list(&self.blob_folder().await?, time).await?;
         while let Some(key) = keys.try_next().await? {
@@ -188,10 +185,8 @@ impl Store {
 
     async fn has_blob(&self, key: &str) -> Result<bool, StoreError> {
         let database = self.database()?;
-        let row = sqlx::query("select 1 from attachments where blob = $1")
-            .bind(key)
-            .fetch_optional(&mut *database.reader().await?)
-            .await?;
+        let query = query(r#"select 1 from attachments where "blob" = $1"#).bind(key);
+        let row = database.fetch_optional(query).await?;
         Ok(row.is_some())
     }
 
@@ -211,19 +206,14 @@ impl Store {
 /// Binds the attachments of these records to their thread. [`StoreError::NotFound`] where one is not this
 /// user's, not uploaded, or used already.
 pub async fn claim(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     owner: &str,
     thread: &ThreadId,
     records: &[Record],
 ) -> Result<(), StoreError> {
     for attachment in of_records(records) {
-        let done = sqlx::query(CLAIM)
-            .bind(attachment.id().as_str())
-            .bind(owner)
-            .bind(thread.as_str())
-            .execute(&mut *connection)
-            .await?;
-        found(done.rows_affected())?;
+        let query = query(CLAIM).bind(attachment.id().as_str()).bind(owner).bind(thread.as_str());
+        found(query.execute(connection).await?)?;
     }
     Ok(())
 }
@@ -238,22 +228,22 @@ pub fn of_records(records: &[Record]) -> impl Iterator<Item = &Attachment> {
 
 /// Where the bytes of a thread's attachments are.
 pub async fn blobs_of_thread(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     owner: &str,
     thread: &ThreadId,
 ) -> Result<Vec<String>, StoreError> {
-    let query = sqlx::query(BLOBS_OF_THREAD).bind(thread.as_str()).bind(owner);
+    let query = query(BLOBS_OF_THREAD).bind(thread.as_str()).bind(owner);
     let rows = query.fetch_all(connection).await?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    rows.iter().map(|row| row.try_get(0)).collect()
 }
 
-fn read(row: &SqliteRow) -> Result<StoredAttachment, StoreError> {
+fn read(row: &Row) -> Result<StoredAttachment, StoreError> {
     let thread: Option<&str> = row.try_get(5)?;
     Ok(StoredAttachment {
-        id: AttachmentId::from(row.try_get::<&str, _>(0)?),
+        id: AttachmentId::from(row.try_get::<&str>(0)?),
         name: row.try_get(1)?,
         mime_type: row.try_get(2)?,
-        size: u64::try_from(row.try_get::<i64, _>(3)?).unwrap_or_default(),
+        size: u64::try_from(row.try_get::<i64>(3)?).unwrap_or_default(),
         blob: row.try_get(4)?,
         thread: thread.map(ThreadId::from),
     })

@@ -3,10 +3,13 @@ use std::sync::LazyLock;
 use anyhow::anyhow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sqlx::{Connection, Row as _, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
-    Record, StoreError, UserStore, attachments, list, list::PageQuery, sqlite::BEGIN, threads,
+    Record, StoreError, UserStore, attachments,
+    connection::Connection,
+    list::{self, PageQuery},
+    query::{self, query},
+    threads,
 };
 use crate::chatkit::{
     FeedbackKind, ItemId, Order, Page, ThreadId, ThreadItem, ThreadMetadata, UserMessageItem, now,
@@ -23,6 +26,17 @@ const ADD: &str = "
         generation = coalesce(excluded.generation, items.generation),
         json = excluded.json
     where items.thread = excluded.thread";
+
+/// MySQL's words for the same have no `where`: it is tried, and where the id is taken, [`ADD_AGAIN_IN_MYSQL`].
+const ADD_IN_MYSQL: &str = "
+    insert into items (thread, id, kind, hidden, pending, generation, json)
+    select t.position, $3, $4, $5, $6, $7, $8 from threads t where t.id = $1 and t.owner = $2
+    on conflict (id) do nothing";
+
+const ADD_AGAIN_IN_MYSQL: &str = "
+    update items set
+        kind = $4, hidden = $5, pending = pending * $6, generation = coalesce($7, generation), json = $8
+    where id = $3 and thread = (select position from threads where id = $1 and owner = $2)";
 
 pub const LOAD_ITEM: &str = "
     select i.json from items i join threads t on t.position = i.thread
@@ -41,13 +55,11 @@ const DELETE_ITEM: &str = "
     delete from items
     where id = $3 and thread = (select position from threads where id = $1 and owner = $2)";
 
-pub const DELETE_AFTER: &str = "
-    delete from items
-    where thread = (select position from threads where id = $1 and owner = $2)
-      and position > (
-          select i.position from items i join threads t on t.position = i.thread
-          where t.id = $1 and t.owner = $2 and i.id = $3 and i.hidden = 0 and i.pending = 0
-      )";
+pub const FIND_POSITION: &str = "
+    select i.thread, i.position from items i join threads t on t.position = i.thread
+    where t.id = $1 and t.owner = $2 and i.id = $3 and i.hidden = 0 and i.pending = 0";
+
+pub const DELETE_AFTER: &str = "delete from items where thread = $1 and position > $2";
 
 const ADD_FEEDBACK: &str = "
     insert into feedback (item, kind, created_at)
@@ -71,6 +83,21 @@ pub static LIST_ITEMS: LazyLock<PageQuery> = LazyLock::new(|| {
          left join items c
              on c.id = $3 and c.thread = t.position and c.hidden = 0 and c.pending = 0
          where t.id = $1 and t.owner = $2",
+        "select h.cursor_position, p.json, h.data
+         from (
+             select t.data, c.position as cursor_position from threads t
+             left join items c
+                 on c.id = $3 and c.thread = t.position and c.hidden = 0 and c.pending = 0
+             where t.id = $1 and t.owner = $2
+         ) h
+         left join (
+             select i.json, i.position from items i
+             where i.thread = (select position from threads where id = $1 and owner = $2)
+               and i.hidden = 0 and i.pending = 0
+               and i.position {beyond} coalesce((select position from items where id = $3), $4)
+             order by i.position {order} limit $5
+         ) p on true
+         order by p.position {order}",
     )
 });
 
@@ -92,6 +119,27 @@ pub const LOAD_HISTORY: &str = "
     )
     from threads t where t.id = $1 and t.owner = $2";
 
+const LOAD_HISTORY_IN_MYSQL: &str = "
+    select '[\"' || p.kind || '\",' || p.json || ']'
+    from (select position from threads where id = $1 and owner = $2) t
+    left join (
+        select i.kind, i.json, i.position from items i
+        where i.thread = (select position from threads where id = $1 and owner = $2)
+          and i.pending = 0 and i.position >= coalesce((
+            select v.position from items v
+            where v.thread = (select position from threads where id = $1)
+              and v.hidden = 0 and v.pending = 0
+              and v.position <= coalesce((
+                  select u.position from items u
+                  where u.thread = (select position from threads where id = $1)
+                    and u.kind = 'user_message'
+                  order by u.position desc limit 1
+              ), 9223372036854775807)
+            order by v.position desc limit 1 offset $3
+        ), 0)
+    ) p on true
+    order by p.position";
+
 impl UserStore<'_> {
     /// Adds records at the end of the thread. One that exists already (a checkpoint) is replaced
     /// where it stands and counts as finished. `generation` made them, if a generation did. Their attachments
@@ -102,23 +150,29 @@ impl UserStore<'_> {
         records: &[Record],
         generation: Option<&str>,
     ) -> Result<(), StoreError> {
+        let owner = self.user.as_str();
         let database = self.store.database()?;
-        let mut connection = database.writer().await?;
-        if let [record] = records
-            && attachments::of_records(records).next().is_none()
-        {
+        if attachments::of_records(records).next().is_some() {
+            let mut transaction = database.begin().await?;
+            for record in records {
+                add(&mut transaction, owner, thread, &record.try_into()?, generation).await?;
+            }
+            attachments::claim(&mut transaction, owner, thread, records).await?;
+            return transaction.commit().await;
+        }
+        if let [record] = records {
             // One statement is a transaction by itself.
-            let owner = self.user.as_str();
-            return add(&mut connection, owner, thread, record.try_into()?, generation).await;
+            let row = record.try_into()?;
+            return self.add(thread, &row, generation).await;
         }
-        let mut transaction = connection.begin_with(BEGIN).await?;
-        for record in records {
-            add(&mut transaction, self.user.as_str(), thread, record.try_into()?, generation)
-                .await?;
-        }
-        attachments::claim(&mut transaction, self.user.as_str(), thread, records).await?;
-        transaction.commit().await?;
-        Ok(())
+        let work = || async {
+            let mut transaction = database.begin().await?;
+            for record in records {
+                add(&mut transaction, owner, thread, &record.try_into()?, generation).await?;
+            }
+            transaction.commit().await
+        };
+        database.again(work).await
     }
 
     /// Keeps the state of an item that is in progress, so that a crash loses a second and not an
@@ -130,8 +184,20 @@ impl UserStore<'_> {
         generation: Option<&str>,
     ) -> Result<(), StoreError> {
         let row = Row { pending: true, ..item.try_into()? };
+        self.add(thread, &row, generation).await
+    }
+
+    async fn add(
+        &self,
+        thread: &ThreadId,
+        row: &Row<'_>,
+        generation: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let owner = self.user.as_str();
         let database = self.store.database()?;
-        add(&mut *database.writer().await?, self.user.as_str(), thread, row, generation).await
+        let work =
+            || async { add(&mut database.writer().await?, owner, thread, row, generation).await };
+        database.again(work).await
     }
 
     /// A visible item.
@@ -140,15 +206,10 @@ impl UserStore<'_> {
         thread: &ThreadId,
         item: &ItemId,
     ) -> Result<ThreadItem, StoreError> {
-        let database = self.store.database()?;
-        let row = sqlx::query(LOAD_ITEM)
-            .bind(thread.as_str())
-            .bind(self.user.as_str())
-            .bind(item.as_str())
-            .fetch_optional(&mut *database.reader().await?)
-            .await?
-            .ok_or(StoreError::NotFound)?;
-        Ok(serde_json::from_str(row.try_get(0)?)?)
+        let query =
+            query(LOAD_ITEM).bind(thread.as_str()).bind(self.user.as_str()).bind(item.as_str());
+        let row = self.store.database()?.fetch_optional(query).await?;
+        Ok(serde_json::from_str(row.ok_or(StoreError::NotFound)?.try_get(0)?)?)
     }
 
     /// What the user said last in the thread, if anything.
@@ -156,12 +217,8 @@ impl UserStore<'_> {
         &self,
         thread: &ThreadId,
     ) -> Result<Option<UserMessageItem>, StoreError> {
-        let database = self.store.database()?;
-        let row = sqlx::query(LAST_USER_MESSAGE)
-            .bind(thread.as_str())
-            .bind(self.user.as_str())
-            .fetch_optional(&mut *database.reader().await?)
-            .await?;
+        let query = query(LAST_USER_MESSAGE).bind(thread.as_str()).bind(self.user.as_str());
+        let row = self.store.database()?.fetch_optional(query).await?;
         let Some(row) = row else { return Ok(None) };
         Ok(Some(serde_json::from_str(row.try_get(0)?)?))
     }
@@ -169,8 +226,10 @@ impl UserStore<'_> {
     /// Replaces an item where it stands.
     pub async fn save_item(&self, thread: &ThreadId, item: &ThreadItem) -> Result<(), StoreError> {
         let row = Row::try_from(item)?;
+        let owner = self.user.as_str();
         let database = self.store.database()?;
-        save(&mut *database.writer().await?, self.user.as_str(), thread, row).await
+        let work = || async { save(&mut database.writer().await?, owner, thread, &row).await };
+        database.again(work).await
     }
 
     /// Replaces an item where it stands, and deletes others: all of it or nothing.
@@ -183,42 +242,32 @@ impl UserStore<'_> {
         let row = Row::try_from(item)?;
         let owner = self.user.as_str();
         let database = self.store.database()?;
-        let mut connection = database.writer().await?;
-        let mut transaction = connection.begin_with(BEGIN).await?;
-        save(&mut transaction, owner, thread, row).await?;
-        for other in others {
-            sqlx::query(DELETE_ITEM)
-                .bind(thread.as_str())
-                .bind(owner)
-                .bind(other.as_str())
-                .execute(&mut *transaction)
-                .await?;
-        }
-        transaction.commit().await?;
-        Ok(())
+        let work = || async {
+            let mut transaction = database.begin().await?;
+            save(&mut transaction, owner, thread, &row).await?;
+            for other in others {
+                let delete = query(DELETE_ITEM).bind(thread.as_str()).bind(owner);
+                delete.bind(other.as_str()).execute(&mut transaction).await?;
+            }
+            transaction.commit().await
+        };
+        database.again(work).await
     }
 
     pub async fn delete_item(&self, thread: &ThreadId, item: &ItemId) -> Result<(), StoreError> {
-        let database = self.store.database()?;
-        let done = sqlx::query(DELETE_ITEM)
-            .bind(thread.as_str())
-            .bind(self.user.as_str())
-            .bind(item.as_str())
-            .execute(&mut *database.writer().await?)
-            .await?;
-        threads::found(done.rows_affected())
+        let query =
+            query(DELETE_ITEM).bind(thread.as_str()).bind(self.user.as_str()).bind(item.as_str());
+        threads::found(self.store.database()?.execute(query).await?)
     }
 
     /// Deletes all records after this item, hidden ones and checkpoints too.
     pub async fn delete_after(&self, thread: &ThreadId, item: &ItemId) -> Result<(), StoreError> {
-        self.load_item(thread, item).await?;
         let database = self.store.database()?;
-        sqlx::query(DELETE_AFTER)
-            .bind(thread.as_str())
-            .bind(self.user.as_str())
-            .bind(item.as_str())
-            .execute(&mut *database.writer().await?)
-            .await?;
+        let find =
+            query(FIND_POSITION).bind(thread.as_str()).bind(self.user.as_str()).bind(item.as_str());
+        let row = database.fetch_optional(find).await?.ok_or(StoreError::NotFound)?;
+        let (thread, position): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        database.execute(query(DELETE_AFTER).bind(thread).bind(position)).await?;
         Ok(())
     }
 
@@ -231,8 +280,8 @@ impl UserStore<'_> {
         order: Order,
     ) -> Result<Page<Box<RawValue>>, StoreError> {
         let after = after.map(ItemId::as_str);
-        let row = self.query_items(thread, limit, after, order).await?;
-        list::page::<Box<RawValue>>(&row, after, limit, |item| id_of(item))
+        let rows = self.query_items(thread, limit, after, order).await?;
+        list::page::<Box<RawValue>>(&rows, after, limit, |item| id_of(item))
     }
 
     /// The thread with the first page of its visible, finished items.
@@ -242,9 +291,10 @@ impl UserStore<'_> {
         limit: usize,
         order: Order,
     ) -> Result<(ThreadMetadata, Page<Box<RawValue>>), StoreError> {
-        let row = self.query_items(thread, limit, None, order).await?;
-        let thread = serde_json::from_str(row.try_get(2)?)?;
-        Ok((thread, list::page::<Box<RawValue>>(&row, None, limit, |item| id_of(item))?))
+        let rows = self.query_items(thread, limit, None, order).await?;
+        let first = rows.first().ok_or(StoreError::NotFound)?;
+        let thread = serde_json::from_str(first.try_get(2)?)?;
+        Ok((thread, list::page::<Box<RawValue>>(&rows, None, limit, |item| id_of(item))?))
     }
 
     async fn query_items(
@@ -253,17 +303,15 @@ impl UserStore<'_> {
         limit: usize,
         after: Option<&str>,
         order: Order,
-    ) -> Result<SqliteRow, StoreError> {
-        let database = self.store.database()?;
-        sqlx::query(LIST_ITEMS.sql(order))
+    ) -> Result<Vec<query::Row>, StoreError> {
+        let query = LIST_ITEMS
+            .query(order)
             .bind(thread.as_str())
             .bind(self.user.as_str())
             .bind(after)
             .bind(list::beginning(order))
-            .bind(list::one_more(limit))
-            .fetch_optional(&mut *database.reader().await?)
-            .await?
-            .ok_or(StoreError::NotFound)
+            .bind(list::one_more(limit));
+        self.store.database()?.fetch_list(query).await
     }
 
     /// The last records in their order, hidden ones included: back to the user's last message, and on from it to
@@ -273,21 +321,19 @@ impl UserStore<'_> {
         thread: &ThreadId,
         visible: usize,
     ) -> Result<Vec<Record>, StoreError> {
-        let database = self.store.database()?;
-        let row = sqlx::query(LOAD_HISTORY)
+        let query = query(LOAD_HISTORY)
+            .in_mysql(LOAD_HISTORY_IN_MYSQL)
             .bind(thread.as_str())
             .bind(self.user.as_str())
-            .bind(i64::try_from(visible.saturating_sub(1)).unwrap_or(i64::MAX))
-            .fetch_optional(&mut *database.reader().await?)
-            .await?
-            .ok_or(StoreError::NotFound)?;
+            .bind(i64::try_from(visible.saturating_sub(1)).unwrap_or(i64::MAX));
+        let rows = self.store.database()?.fetch_list(query).await?;
+        if rows.is_empty() {
+            return Err(StoreError::NotFound);
+        }
+        let entries = list::array(&rows, 0)?;
         let mut records = Vec::new();
-        for (kind, json) in list::entries::<(&str, &RawValue)>(row.try_get(0)?)? {
-            records.push(match kind {
-                TOOL_CALL | WAITING_CALL => Record::ToolCall(serde_json::from_str(json.get())?),
-                MESSAGE_NOTE => Record::MessageNote(serde_json::from_str(json.get())?),
-                _ => Record::Item(serde_json::from_str(json.get())?),
-            });
+        for (kind, json) in list::entries::<(&str, &RawValue)>(entries.as_deref())? {
+            records.push(read(kind, json.get())?);
         }
         Ok(records)
     }
@@ -304,22 +350,18 @@ impl UserStore<'_> {
             FeedbackKind::Negative => "negative",
         };
         let database = self.store.database()?;
-        let mut connection = database.writer().await?;
-        let mut transaction = connection.begin_with(BEGIN).await?;
+        let mut transaction = database.begin().await?;
         threads::require(&mut transaction, self.user.as_str(), thread).await?;
         for item in items {
-            let done = sqlx::query(ADD_FEEDBACK)
+            let query = query(ADD_FEEDBACK)
                 .bind(thread.as_str())
                 .bind(self.user.as_str())
                 .bind(item.as_str())
                 .bind(kind)
-                .bind(now().as_microsecond())
-                .execute(&mut *transaction)
-                .await?;
-            threads::found(done.rows_affected())?;
+                .bind(now().as_microsecond());
+            threads::found(query.execute(&mut transaction).await?)?;
         }
-        transaction.commit().await?;
-        Ok(())
+        transaction.commit().await
     }
 }
 
@@ -388,26 +430,39 @@ impl<'a> TryFrom<&'a ThreadItem> for Row<'a> {
     }
 }
 
+/// The record that a row holds.
+pub fn read(kind: &str, json: &str) -> Result<Record, StoreError> {
+    Ok(match kind {
+        TOOL_CALL | WAITING_CALL => Record::ToolCall(serde_json::from_str(json)?),
+        MESSAGE_NOTE => Record::MessageNote(serde_json::from_str(json)?),
+        _ => Record::Item(serde_json::from_str(json)?),
+    })
+}
+
 /// Adds a record at the end of the thread, or replaces it where it stands.
 pub async fn add(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     owner: &str,
     thread: &ThreadId,
-    row: Row<'_>,
+    row: &Row<'_>,
     generation: Option<&str>,
 ) -> Result<(), StoreError> {
-    let done = sqlx::query(ADD)
-        .bind(thread.as_str())
-        .bind(owner)
-        .bind(row.id.as_str())
-        .bind(row.kind)
-        .bind(i64::from(row.hidden))
-        .bind(i64::from(row.pending))
-        .bind(generation)
-        .bind(row.json)
-        .execute(&mut *connection)
-        .await?;
-    if done.rows_affected() == 0 {
+    let query = |sql| {
+        query(sql)
+            .bind(thread.as_str())
+            .bind(owner)
+            .bind(row.id.as_str())
+            .bind(row.kind)
+            .bind(i64::from(row.hidden))
+            .bind(i64::from(row.pending))
+            .bind(generation)
+            .bind(&row.json)
+    };
+    let mut rows = query(ADD).in_mysql(ADD_IN_MYSQL).execute(connection).await?;
+    if rows == 0 && connection.is_mysql() {
+        rows = query(ADD_AGAIN_IN_MYSQL).execute(connection).await?;
+    }
+    if rows == 0 {
         threads::require(connection, owner, thread).await?;
         return Err(StoreError::Failed(anyhow!("the item `{}` is in another thread", row.id)));
     }
@@ -416,21 +471,19 @@ pub async fn add(
 
 /// Replaces an item where it stands.
 pub async fn save(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     owner: &str,
     thread: &ThreadId,
-    row: Row<'_>,
+    row: &Row<'_>,
 ) -> Result<(), StoreError> {
-    let done = sqlx::query(SAVE_ITEM)
+    let query = query(SAVE_ITEM)
         .bind(thread.as_str())
         .bind(owner)
         .bind(row.id.as_str())
         .bind(row.kind)
         .bind(i64::from(row.hidden))
-        .bind(row.json)
-        .execute(&mut *connection)
-        .await?;
-    threads::found(done.rows_affected())
+        .bind(&row.json);
+    threads::found(query.execute(connection).await?)
 }
 
 fn id_of(item: &RawValue) -> Result<String, StoreError> {

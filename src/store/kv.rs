@@ -1,12 +1,7 @@
-use futures::TryStreamExt;
 use serde_json::Value;
-use sqlx::{Row, SqliteConnection};
 
-use crate::{
-    chatkit::ThreadId,
-    store::{Store, StoreError},
-    user::UserKey,
-};
+use super::{Store, StoreError, connection::Connection, query::query};
+use crate::{chatkit::ThreadId, user::UserKey};
 
 /// Values that plugins keep, apart per plugin and scope.
 pub struct KvStore<'a> {
@@ -28,11 +23,17 @@ pub enum KvScope {
 const LOAD: &str = "select value from kv where plugin = $1 and scope = $2 and name = $3";
 
 /// Adds nothing where the thread is missing that the value goes with.
+const SET: &str = "
+    insert into kv (plugin, scope, name, value, thread)
+    select $1, $2, $3, $4, (select position from threads where id = $5) from (select 1) one
+    where $5 is null or exists (select 1 from threads where id = $5)
+    on conflict (plugin, scope, name) do update set value = excluded.value";
+
 const ADD: &str = "
     insert into kv (plugin, scope, name, value, thread)
-    select $1, $2, $3, $4, (select position from threads where id = $5)
+    select $1, $2, $3, $4, (select position from threads where id = $5) from (select 1) one
     where $5 is null or exists (select 1 from threads where id = $5)
-    on conflict (plugin, scope, name) do update set value = excluded.value where $6 = 1";
+    on conflict (plugin, scope, name) do nothing";
 
 const SWAP: &str = "
     update kv set value = $4 where plugin = $1 and scope = $2 and name = $3 and value = $5";
@@ -42,12 +43,8 @@ const DELETE: &str = "delete from kv where plugin = $1 and scope = $2 and name =
 pub const LIST: &str = "
     select name from kv where plugin = $1 and scope = $2 and name >= $3 order by name";
 
-/// What becomes of a value that is there already.
-#[derive(Clone, Copy)]
-enum Existing {
-    Keep = 0,
-    Replace = 1,
-}
+pub const LIST_BELOW: &str = "
+    select name from kv where plugin = $1 and scope = $2 and name >= $3 and name < $4 order by name";
 
 impl Store {
     /// What plugins keep.
@@ -63,13 +60,8 @@ impl KvStore<'_> {
         scope: &KvScope,
         key: &str,
     ) -> Result<Option<Value>, StoreError> {
-        let database = self.store.database()?;
-        let row = sqlx::query(LOAD)
-            .bind(plugin)
-            .bind(scope.column())
-            .bind(key)
-            .fetch_optional(&mut *database.reader().await?)
-            .await?;
+        let query = query(LOAD).bind(plugin).bind(scope.column()).bind(key);
+        let row = self.store.database()?.fetch_optional(query).await?;
         let Some(row) = row else {
             return Ok(None);
         };
@@ -84,8 +76,11 @@ impl KvStore<'_> {
         value: &Value,
     ) -> Result<(), StoreError> {
         let database = self.store.database()?;
-        let mut connection = database.writer().await?;
-        add(&mut connection, plugin, scope, key, value, Existing::Replace).await?;
+        let work = || async {
+            let mut connection = database.writer().await?;
+            add(&mut connection, SET, plugin, scope, key, value).await
+        };
+        database.again(work).await?;
         Ok(())
     }
 
@@ -101,29 +96,24 @@ impl KvStore<'_> {
         let database = self.store.database()?;
         let mut connection = database.writer().await?;
         let Some(old) = old else {
-            return add(&mut connection, plugin, scope, key, new, Existing::Keep).await;
+            return add(&mut connection, ADD, plugin, scope, key, new).await;
         };
-        let done = sqlx::query(SWAP)
+        let query = query(SWAP)
             .bind(plugin)
             .bind(scope.column())
             .bind(key)
             .bind(new.to_string())
-            .bind(old.to_string())
-            .execute(&mut *connection)
-            .await?;
-        applied(&mut connection, scope, done.rows_affected()).await
+            .bind(old.to_string());
+        let rows = query.execute(&mut connection).await?;
+        applied(&mut connection, scope, rows).await
     }
 
     pub async fn delete(&self, plugin: &str, scope: &KvScope, key: &str) -> Result<(), StoreError> {
         let database = self.store.database()?;
         let mut connection = database.writer().await?;
-        let done = sqlx::query(DELETE)
-            .bind(plugin)
-            .bind(scope.column())
-            .bind(key)
-            .execute(&mut *connection)
-            .await?;
-        applied(&mut connection, scope, done.rows_affected()).await?;
+        let query = query(DELETE).bind(plugin).bind(scope.column()).bind(key);
+        let rows = query.execute(&mut connection).await?;
+        applied(&mut connection, scope, rows).await?;
         Ok(())
     }
 
@@ -134,23 +124,13 @@ impl KvStore<'_> {
         scope: &KvScope,
         prefix: &str,
     ) -> Result<Vec<String>, StoreError> {
-        let database = self.store.database()?;
-        let mut connection = database.reader().await?;
-        let mut rows = sqlx::query(LIST)
-            .bind(plugin)
-            .bind(scope.column())
-            .bind(prefix)
-            .fetch(&mut *connection);
-        let mut keys = Vec::new();
-        while let Some(row) = rows.try_next().await? {
-            let key: String = row.try_get(0)?;
-            // They are sorted: none follows.
-            if !key.starts_with(prefix) {
-                break;
-            }
-            keys.push(key);
-        }
-        Ok(keys)
+        let all = |sql| query(sql).bind(plugin).bind(scope.column()).bind(prefix);
+        let query = match after_prefix(prefix) {
+            Some(end) => all(LIST_BELOW).bind(end),
+            None => all(LIST),
+        };
+        let rows = self.store.database()?.fetch_all(query).await?;
+        rows.iter().map(|row| row.try_get(0)).collect()
     }
 }
 
@@ -173,28 +153,40 @@ impl KvScope {
 }
 
 async fn add(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
+    sql: &'static str,
     plugin: &str,
     scope: &KvScope,
     key: &str,
     value: &Value,
-    existing: Existing,
 ) -> Result<bool, StoreError> {
-    let done = sqlx::query(ADD)
+    let query = query(sql)
         .bind(plugin)
         .bind(scope.column())
         .bind(key)
         .bind(value.to_string())
-        .bind(scope.thread())
-        .bind(existing as i64)
-        .execute(&mut *connection)
-        .await?;
-    applied(connection, scope, done.rows_affected()).await
+        .bind(scope.thread());
+    let rows = query.execute(connection).await?;
+    applied(connection, scope, rows).await
+}
+
+/// What comes after all that begins with `prefix`; None: nothing does.
+fn after_prefix(prefix: &str) -> Option<String> {
+    let mut end = prefix.to_owned();
+    while let Some(last) = end.pop() {
+        let mut next = last..=char::MAX;
+        next.next();
+        if let Some(next) = next.next() {
+            end.push(next);
+            return Some(end);
+        }
+    }
+    None
 }
 
 /// Whether a write found what it was for. Fails if that is because the thread is missing.
 async fn applied(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     scope: &KvScope,
     rows: u64,
 ) -> Result<bool, StoreError> {
@@ -204,10 +196,24 @@ async fn applied(
     let Some(thread) = scope.thread() else {
         return Ok(false);
     };
-    sqlx::query("select 1 from threads where id = $1")
-        .bind(thread)
-        .fetch_optional(connection)
-        .await?
-        .map(|_| false)
-        .ok_or(StoreError::NotFound)
+    let query = query("select 1 from threads where id = $1").bind(thread);
+    query.fetch_optional(connection).await?.map(|_| false).ok_or(StoreError::NotFound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::after_prefix;
+
+    #[test]
+    fn what_begins_with_a_prefix_ends_before_the_next_one() {
+        for (prefix, end) in [
+            ("", None),
+            ("a", Some("b")),
+            ("a\u{d7ff}", Some("a\u{e000}")),
+            ("a\u{10ffff}", Some("b")),
+            ("\u{10ffff}", None),
+        ] {
+            assert_eq!(after_prefix(prefix).as_deref(), end, "{prefix:?}");
+        }
+    }
 }

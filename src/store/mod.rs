@@ -5,15 +5,26 @@
 mod approvals;
 mod attachments;
 mod blobs;
+mod connection;
+mod database;
+mod errors;
 mod items;
 mod kv;
 mod list;
+mod migrations;
+mod mysql;
+mod pool;
+mod postgres;
+mod query;
 mod recovery;
 mod sealed;
+mod server;
 mod sqlite;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 mod threads;
+mod transfer;
+mod url;
 
 use std::{
     collections::BTreeSet,
@@ -30,17 +41,20 @@ use tracing::{error, info, warn};
 
 use crate::{
     chatkit::{ItemId, ThreadItem},
+    config::StoreConfig,
     user::UserKey,
 };
 
-use self::sqlite::{Database, DatabaseUrl};
 pub use self::{
     approvals::Settled,
     attachments::StoredAttachment,
     blobs::{BlobReader, BlobWriter, Blobs},
     kv::{KvScope, KvStore},
+    migrations::MigrationState,
     sealed::{Ciphertext, Resealable, Sealed, SealedKind},
+    transfer::{FORMAT, Header, Imported, ItemLine, Line, Selection, ThreadLine, VERSION},
 };
+use self::{database::Database, pool::PoolLimits, url::DatabaseUrl};
 
 /// The database. Clones share it.
 #[derive(Clone)]
@@ -159,6 +173,24 @@ pub struct MessageNote {
     pub vars: Map<String, Value>,
 }
 
+/// The database's own language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    Sqlite,
+    Postgres,
+    /// MariaDB's too.
+    MySql,
+}
+
+/// What for a database is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// To serve from it: other processes are told, and what a crash left is mended.
+    Server,
+    /// By a command, beside a server or without one.
+    Guest,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Unknown, or another user's: the same answer.
@@ -175,25 +207,59 @@ pub enum StoreError {
 }
 
 impl Store {
-    /// Opens the database of `url` (`sqlite://path`, `sqlite::memory:`), and runs the migrations. Where that fails the store
-    /// is there all the same, unavailable, and tries again in the background until it succeeds.
+    /// Opens the database of `url` (`sqlite://path`, `sqlite::memory:`, `postgres://…`, `mysql://…`) to serve from it, see
+    /// [`Self::connect`].
     pub async fn open(url: &str, tasks: &TaskTracker) -> Self {
-        let url = match DatabaseUrl::parse(url) {
+        Self::connect(&StoreConfig::of_url(url), Role::Server, tasks).await
+    }
+
+    /// Opens the database, and runs the migrations. Where that fails the store is there all the same, unavailable, and tries
+    /// again in the background until it succeeds.
+    pub async fn connect(config: &StoreConfig, role: Role, tasks: &TaskTracker) -> Self {
+        let url = match DatabaseUrl::parse(&config.url, config.password.as_ref()) {
             Ok(url) => url,
             Err(problem) => {
                 error!("the store is not available: {problem}");
                 return Self::new(State::Unavailable(problem));
             }
         };
-        match Database::open(&url).await {
-            Ok(database) => Self::new(State::Open(Arc::new(database))),
+        let limits = PoolLimits::of(config);
+        match Database::open(&url, &limits, role).await {
+            Ok(database) => {
+                let store = Self::new(State::Open(Arc::new(database)));
+                if url.is_server() && role == Role::Server {
+                    tasks.spawn(keep_place(Arc::downgrade(&store.inner), tasks.clone()));
+                }
+                store
+            }
             Err(problem) => {
                 warn!(%url, "the store at {url} is not available, it is tried again every second: {problem}");
                 let store = Self::new(State::Unavailable(problem));
-                tasks.spawn(reopen(Arc::downgrade(&store.inner), url, tasks.clone()));
+                let opening = Opening { url, limits, role, tasks: tasks.clone() };
+                tasks.spawn(reopen(Arc::downgrade(&store.inner), opening));
                 store
             }
         }
+    }
+
+    /// Migrates the database, and says what steps it has taken.
+    pub async fn migrate(config: &StoreConfig) -> Result<Vec<MigrationState>, StoreError> {
+        let url = parse(config)?;
+        let limits = PoolLimits::of(config);
+        let opened = Database::open(&url, &limits, Role::Guest).await;
+        let database = opened.map_err(StoreError::Unavailable)?;
+        database.close().await;
+        Self::list_migrations(config).await
+    }
+
+    /// The steps that the database has taken or is to take; it is left as it is.
+    pub async fn list_migrations(config: &StoreConfig) -> Result<Vec<MigrationState>, StoreError> {
+        migrations::list_of(&parse(config)?, &PoolLimits::of(config)).await
+    }
+
+    /// Where a database is, as it may be shown: without a password. Fails with what is wrong and what to do.
+    pub fn show_url(config: &StoreConfig) -> Result<String, StoreError> {
+        parse(config).map(|url| url.to_string())
     }
 
     fn new(state: State) -> Self {
@@ -212,9 +278,9 @@ impl Store {
         &self.blobs
     }
 
-    /// Whether another process had the database open before this one.
-    pub fn is_shared(&self) -> bool {
-        self.database().is_ok_and(|it| it.is_shared())
+    /// Whether another process serves from the database, which cannot be shared.
+    pub fn is_taken(&self) -> bool {
+        self.database().is_ok_and(|it| it.is_taken())
     }
 
     /// Why it cannot be used, if so.
@@ -248,12 +314,6 @@ impl Store {
     }
 }
 
-impl StoreError {
-    fn closed() -> Self {
-        Self::Unavailable("it is closed".to_owned())
-    }
-}
-
 impl From<serde_json::Error> for StoreError {
     fn from(err: serde_json::Error) -> Self {
         Self::Failed(err.into())
@@ -283,16 +343,57 @@ impl Inner {
     }
 }
 
+impl PoolLimits {
+    const fn of(config: &StoreConfig) -> Self {
+        Self {
+            size: config.pool,
+            connect_timeout: config.connect_timeout,
+            acquire_timeout: config.acquire_timeout,
+            statement_timeout: config.statement_timeout,
+        }
+    }
+}
+
+fn parse(config: &StoreConfig) -> Result<DatabaseUrl, StoreError> {
+    DatabaseUrl::parse(&config.url, config.password.as_ref()).map_err(StoreError::Unavailable)
+}
+
 const RETRY: Duration = Duration::from_secs(1);
+/// In how many of these the lock is looked at that others know us by.
+const KEEP: u32 = 10;
+
+/// What a database is opened with.
+struct Opening {
+    url: DatabaseUrl,
+    limits: PoolLimits,
+    role: Role,
+    tasks: TaskTracker,
+}
+
+/// Sees that other processes know that we are there, for as long as we are.
+async fn keep_place(store: Weak<Inner>, tasks: TaskTracker) {
+    for round in 1_u32.. {
+        tokio::time::sleep(RETRY).await;
+        let Some(store) = store.upgrade().filter(|_| !tasks.is_closed()) else { return };
+        if round.is_multiple_of(KEEP) {
+            let database = match &*store.state.read().unwrap_or_else(PoisonError::into_inner) {
+                State::Open(database) => Arc::clone(database),
+                State::Unavailable(_) | State::Closed => return,
+            };
+            database.keep_place().await;
+        }
+    }
+}
 
 /// Tries until the database is open, nobody needs it any more, or the server stops.
-async fn reopen(store: Weak<Inner>, url: DatabaseUrl, tasks: TaskTracker) {
+async fn reopen(store: Weak<Inner>, opening: Opening) {
+    let Opening { url, limits, role, tasks } = opening;
     loop {
         tokio::time::sleep(RETRY).await;
         if tasks.is_closed() || store.strong_count() == 0 {
             return;
         }
-        let opened = Database::open(&url).await;
+        let opened = Database::open(&url, &limits, role).await;
         let Some(store) = store.upgrade() else {
             return;
         };
@@ -300,6 +401,9 @@ async fn reopen(store: Weak<Inner>, url: DatabaseUrl, tasks: TaskTracker) {
             Ok(database) => {
                 if let State::Unavailable(_) = store.replace(State::Open(Arc::new(database))) {
                     info!(%url, "the store at {url} is available now");
+                }
+                if url.is_server() && role == Role::Server {
+                    tasks.spawn(keep_place(Arc::downgrade(&store), tasks.clone()));
                 }
                 return;
             }

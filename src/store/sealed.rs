@@ -1,8 +1,9 @@
-use futures::TryStreamExt;
 use jiff::Timestamp;
-use sqlx::{Row, sqlite::SqliteRow};
 
-use super::{Store, StoreError, UserStore};
+use super::{
+    Store, StoreError, UserStore,
+    query::{Row, query},
+};
 use crate::{chatkit::now, user::UserKey};
 
 /// What a sealed value is. The same name of two kinds is two values.
@@ -93,16 +94,15 @@ impl UserStore<'_> {
         expires_at: Option<Timestamp>,
     ) -> Result<(), StoreError> {
         let database = self.store.database()?;
-        sqlx::query(SAVE)
+        let query = query(SAVE)
             .bind(self.user.as_str())
             .bind(kind.column())
             .bind(name)
             .bind(&ciphertext.key_id)
             .bind(&ciphertext.bytes)
             .bind(now().as_microsecond())
-            .bind(expires_at.map(Timestamp::as_microsecond))
-            .execute(&mut *database.writer().await?)
-            .await?;
+            .bind(expires_at.map(Timestamp::as_microsecond));
+        database.execute(query).await?;
         Ok(())
     }
 
@@ -112,36 +112,25 @@ impl UserStore<'_> {
         name: &str,
     ) -> Result<Option<Sealed>, StoreError> {
         let database = self.store.database()?;
-        let row = sqlx::query(FIND)
-            .bind(self.user.as_str())
-            .bind(kind.column())
-            .bind(name)
-            .fetch_optional(&mut *database.reader().await?)
-            .await?;
+        let query = query(FIND).bind(self.user.as_str()).bind(kind.column()).bind(name);
+        let row = database.fetch_optional(query).await?;
         row.as_ref().map(read).transpose()
     }
 
     /// By name.
     pub async fn list_sealed(&self, kind: SealedKind) -> Result<Vec<Sealed>, StoreError> {
         let database = self.store.database()?;
-        let rows = sqlx::query(LIST)
-            .bind(self.user.as_str())
-            .bind(kind.column())
-            .fetch_all(&mut *database.reader().await?)
-            .await?;
+        let query = query(LIST).bind(self.user.as_str()).bind(kind.column());
+        let rows = database.fetch_all(query).await?;
         rows.iter().map(read).collect()
     }
 
     /// Says whether it was there.
     pub async fn delete_sealed(&self, kind: SealedKind, name: &str) -> Result<bool, StoreError> {
         let database = self.store.database()?;
-        let done = sqlx::query(DELETE)
-            .bind(self.user.as_str())
-            .bind(kind.column())
-            .bind(name)
-            .execute(&mut *database.writer().await?)
-            .await?;
-        Ok(done.rows_affected() > 0)
+        let query = query(DELETE).bind(self.user.as_str()).bind(kind.column()).bind(name);
+        let done = database.execute(query).await?;
+        Ok(done > 0)
     }
 
     /// Puts another value in the place of `old`, only if that is still there; says whether it did. The lease ends with it.
@@ -152,7 +141,7 @@ impl UserStore<'_> {
         expires_at: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
         let database = self.store.database()?;
-        let done = sqlx::query(REPLACE)
+        let query = query(REPLACE)
             .bind(self.user.as_str())
             .bind(old.kind.column())
             .bind(&old.name)
@@ -160,23 +149,21 @@ impl UserStore<'_> {
             .bind(&new.key_id)
             .bind(&new.bytes)
             .bind(now().as_microsecond())
-            .bind(expires_at.map(Timestamp::as_microsecond))
-            .execute(&mut *database.writer().await?)
-            .await?;
-        Ok(done.rows_affected() > 0)
+            .bind(expires_at.map(Timestamp::as_microsecond));
+        let done = database.execute(query).await?;
+        Ok(done > 0)
     }
 
     /// Takes `old` away, only if it is still there; says whether it did.
     pub async fn delete_unchanged(&self, old: &Sealed) -> Result<bool, StoreError> {
         let database = self.store.database()?;
-        let done = sqlx::query(DELETE_UNCHANGED)
+        let query = query(DELETE_UNCHANGED)
             .bind(self.user.as_str())
             .bind(old.kind.column())
             .bind(&old.name)
-            .bind(&old.ciphertext.bytes)
-            .execute(&mut *database.writer().await?)
-            .await?;
-        Ok(done.rows_affected() > 0)
+            .bind(&old.ciphertext.bytes);
+        let done = database.execute(query).await?;
+        Ok(done > 0)
     }
 
     /// Whether `holder` is from now on the one who may replace this value, until `until`.
@@ -188,16 +175,15 @@ impl UserStore<'_> {
         until: Timestamp,
     ) -> Result<bool, StoreError> {
         let database = self.store.database()?;
-        let done = sqlx::query(LEASE)
+        let query = query(LEASE)
             .bind(self.user.as_str())
             .bind(kind.column())
             .bind(name)
             .bind(holder)
             .bind(until.as_microsecond())
-            .bind(now().as_microsecond())
-            .execute(&mut *database.writer().await?)
-            .await?;
-        Ok(done.rows_affected() > 0)
+            .bind(now().as_microsecond());
+        let done = database.execute(query).await?;
+        Ok(done > 0)
     }
 
     /// Gives a lease back, if `holder` still has it.
@@ -208,13 +194,9 @@ impl UserStore<'_> {
         holder: &str,
     ) -> Result<(), StoreError> {
         let database = self.store.database()?;
-        sqlx::query(RELEASE)
-            .bind(self.user.as_str())
-            .bind(kind.column())
-            .bind(name)
-            .bind(holder)
-            .execute(&mut *database.writer().await?)
-            .await?;
+        let query =
+            query(RELEASE).bind(self.user.as_str()).bind(kind.column()).bind(name).bind(holder);
+        database.execute(query).await?;
         Ok(())
     }
 }
@@ -229,57 +211,44 @@ impl Store {
         most: u32,
     ) -> Result<Vec<Resealable>, StoreError> {
         let database = self.database()?;
-        let mut connection = database.reader().await?;
-        let mut rows = sqlx::query(OF_OTHER_KEYS)
-            .bind(key_id)
-            .bind(position)
-            .bind(most)
-            .fetch(&mut *connection);
-        let mut found = Vec::new();
-        while let Some(row) = rows.try_next().await? {
+        let query = query(OF_OTHER_KEYS).bind(key_id).bind(position).bind(most);
+        let rows = database.fetch_all(query).await?;
+        let found = rows.iter().map(|row| {
             let owner = UserKey::from_stored(row.try_get("owner")?);
-            found.push(Resealable {
-                position: row.try_get("position")?,
-                owner,
-                sealed: read(&row)?,
-            });
-        }
-        Ok(found)
+            Ok(Resealable { position: row.try_get("position")?, owner, sealed: read(row)? })
+        });
+        found.collect()
     }
 
     /// Puts the same value, sealed with another key, in its place, only if it is still there; says whether it did.
     pub async fn reseal(&self, old: &Resealable, new: &Ciphertext) -> Result<bool, StoreError> {
         let database = self.database()?;
-        let done = sqlx::query(RESEAL)
+        let query = query(RESEAL)
             .bind(old.position)
             .bind(&old.sealed.ciphertext.bytes)
             .bind(&new.key_id)
-            .bind(&new.bytes)
-            .execute(&mut *database.writer().await?)
-            .await?;
-        Ok(done.rows_affected() > 0)
+            .bind(&new.bytes);
+        let done = database.execute(query).await?;
+        Ok(done > 0)
     }
 
     /// How many values each key opens.
     pub async fn count_sealed_by_key(&self) -> Result<Vec<(String, u64)>, StoreError> {
         let database = self.database()?;
-        let rows =
-            sqlx::query("select key_id, count(*) from sealed group by key_id order by key_id")
-                .fetch_all(&mut *database.reader().await?)
-                .await?;
+        let query = query("select key_id, count(*) from sealed group by key_id order by key_id");
+        let rows = database.fetch_all(query).await?;
         rows.iter()
-            .map(|row| Ok((row.try_get(0)?, u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or(0))))
+            .map(|row| Ok((row.try_get(0)?, u64::try_from(row.try_get::<i64>(1)?).unwrap_or(0))))
             .collect()
     }
 
     /// Takes away the logins that nobody came back from.
     pub async fn sweep_logins(&self) -> Result<(), StoreError> {
         let database = self.database()?;
-        sqlx::query("delete from sealed where kind = $1 and expires_at < $2")
+        let query = query("delete from sealed where kind = $1 and expires_at < $2")
             .bind(SealedKind::Login.column())
-            .bind(now().as_microsecond())
-            .execute(&mut *database.writer().await?)
-            .await?;
+            .bind(now().as_microsecond());
+        database.execute(query).await?;
         Ok(())
     }
 }
@@ -305,7 +274,7 @@ impl SealedKind {
     }
 }
 
-fn read(row: &SqliteRow) -> Result<Sealed, StoreError> {
+fn read(row: &Row) -> Result<Sealed, StoreError> {
     let time = |microseconds: i64| {
         Timestamp::from_microsecond(microseconds).map_err(|err| StoreError::Failed(err.into()))
     };
@@ -315,6 +284,6 @@ fn read(row: &SqliteRow) -> Result<Sealed, StoreError> {
         ciphertext: Ciphertext { key_id: row.try_get("key_id")?, bytes: row.try_get("bytes")? },
         created_at: time(row.try_get("created_at")?)?,
         updated_at: time(row.try_get("updated_at")?)?,
-        expires_at: row.try_get::<Option<i64>, _>("expires_at")?.map(time).transpose()?,
+        expires_at: row.try_get::<Option<i64>>("expires_at")?.map(time).transpose()?,
     })
 }

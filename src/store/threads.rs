@@ -1,10 +1,14 @@
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
-use sqlx::{Connection, Row, SqliteConnection};
 
 use super::{
-    Record, StoreError, UserStore, attachments, items, list, list::PageQuery, sqlite::BEGIN,
+    Record, StoreError, UserStore, attachments,
+    connection::Connection,
+    database::Database,
+    items,
+    list::{self, PageQuery},
+    query::query,
 };
 use crate::chatkit::{Order, Page, ThreadId, ThreadMetadata};
 
@@ -22,19 +26,39 @@ pub static LIST_THREADS: LazyLock<PageQuery> = LazyLock::new(|| {
              ) p
          )
          from (select 1) one left join threads c on c.id = $2 and c.owner = $1",
+        "select h.cursor_position, p.data
+         from (select (select position from threads where id = $2 and owner = $1) as cursor_position) h
+         left join (
+             select t.data, t.created_at, t.position from threads t
+             where t.owner = $1
+               and t.created_at {beyond}= coalesce((select created_at from threads where id = $2), $3)
+               and (t.created_at {beyond} coalesce((select created_at from threads where id = $2), $3)
+                   or t.position {beyond} coalesce((select position from threads where id = $2), $3))
+             order by t.created_at {order}, t.position {order} limit $4
+         ) p on true
+         order by p.created_at {order}, p.position {order}",
     )
 });
 
 const ADD: &str =
     "insert into threads (id, owner, created_at, data, page) values ($1, $2, $3, $4, '{}')";
 
-/// The thread and its first record, as one trip to the database.
+/// The thread and its first record, as one trip to SQLite.
 const ADD_WITH_RECORD: &str = "
     begin immediate;
     insert into threads (id, owner, created_at, data, page) values ($1, $2, $3, $4, '{}');
     insert into items (thread, id, kind, hidden, pending, json)
     select t.position, $5, $6, $7, 0, $8 from threads t where t.id = $1 and t.owner = $2;
     commit";
+
+/// The same in PostgreSQL, where one statement does both.
+const ADD_WITH_RECORD_IN_POSTGRES: &str = "
+    with t as (
+        insert into threads (id, owner, created_at, data, page) values ($1, $2, $3, $4, '{}')
+        returning position
+    )
+    insert into items (thread, id, kind, hidden, pending, json)
+    select t.position, $5, $6, $7, 0, $8 from t";
 
 impl UserStore<'_> {
     /// Adds a thread and its first records in one transaction. [`StoreError::NotFound`] where they use an
@@ -45,48 +69,70 @@ impl UserStore<'_> {
         records: &[Record],
     ) -> Result<(), StoreError> {
         let database = self.store.database()?;
+        match self.try_add_thread(&database, thread, records).await {
+            Err(err) if err.is_in_doubt() || err.is_deadlock() => (),
+            done => return done,
+        }
+        match self.try_add_thread(&database, thread, records).await {
+            // Ids are made up: it was us, before the connection was lost.
+            Err(err) if err.is_duplicate() && self.load_thread(&thread.id).await.is_ok() => Ok(()),
+            done => done,
+        }
+    }
+
+    async fn try_add_thread(
+        &self,
+        database: &Database,
+        thread: &ThreadMetadata,
+        records: &[Record],
+    ) -> Result<(), StoreError> {
+        let data = serde_json::to_string(thread)?;
+        let add = |sql| {
+            query(sql)
+                .bind(thread.id.as_str())
+                .bind(self.user.as_str())
+                .bind(thread.created_at.as_microsecond())
+                .bind(&data)
+        };
         if let [record] = records
             && attachments::of_records(records).next().is_none()
         {
             let row = items::Row::try_from(record)?;
-            let insert = sqlx::query(ADD_WITH_RECORD)
-                .bind(thread.id.as_str())
-                .bind(self.user.as_str())
-                .bind(thread.created_at.as_microsecond())
-                .bind(serde_json::to_string(thread)?)
-                .bind(row.id.as_str())
-                .bind(row.kind)
-                .bind(i64::from(row.hidden))
-                .bind(row.json);
-            return database.execute_together(insert).await;
+            let together = |sql| {
+                add(sql)
+                    .bind(row.id.as_str())
+                    .bind(row.kind)
+                    .bind(i64::from(row.hidden))
+                    .bind(&row.json)
+            };
+            match database {
+                Database::Sqlite(sqlite) => {
+                    return sqlite.execute_together(together(ADD_WITH_RECORD).sqlite()).await;
+                }
+                Database::Postgres(_) => {
+                    let query = together(ADD_WITH_RECORD_IN_POSTGRES);
+                    query.execute(&mut database.writer().await?).await?;
+                    return Ok(());
+                }
+                Database::MySql(_) => (),
+            }
         }
-        let mut connection = database.writer().await?;
-        let mut transaction = connection.begin_with(BEGIN).await?;
-        sqlx::query(ADD)
-            .bind(thread.id.as_str())
-            .bind(self.user.as_str())
-            .bind(thread.created_at.as_microsecond())
-            .bind(serde_json::to_string(thread)?)
-            .execute(&mut *transaction)
-            .await?;
+        let mut transaction = database.begin().await?;
+        add(ADD).execute(&mut transaction).await?;
         for record in records {
-            items::add(&mut transaction, self.user.as_str(), &thread.id, record.try_into()?, None)
-                .await?;
+            let row = record.try_into()?;
+            items::add(&mut transaction, self.user.as_str(), &thread.id, &row, None).await?;
         }
         attachments::claim(&mut transaction, self.user.as_str(), &thread.id, records).await?;
-        transaction.commit().await?;
-        Ok(())
+        transaction.commit().await
     }
 
     pub async fn load_thread(&self, thread: &ThreadId) -> Result<ThreadMetadata, StoreError> {
-        let database = self.store.database()?;
-        let row = sqlx::query("select data from threads where id = $1 and owner = $2")
+        let query = query("select data from threads where id = $1 and owner = $2")
             .bind(thread.as_str())
-            .bind(self.user.as_str())
-            .fetch_optional(&mut *database.reader().await?)
-            .await?
-            .ok_or(StoreError::NotFound)?;
-        Ok(serde_json::from_str(row.try_get(0)?)?)
+            .bind(self.user.as_str());
+        let row = self.store.database()?.fetch_optional(query).await?;
+        Ok(serde_json::from_str(row.ok_or(StoreError::NotFound)?.try_get(0)?)?)
     }
 
     /// Changes title, status, metadata or image domains of the thread as it is now, and returns it. Nobody
@@ -97,21 +143,20 @@ impl UserStore<'_> {
         change: impl FnOnce(&mut ThreadMetadata),
     ) -> Result<ThreadMetadata, StoreError> {
         let database = self.store.database()?;
-        let mut connection = database.writer().await?;
-        let mut transaction = connection.begin_with(BEGIN).await?;
-        let row = sqlx::query("select data from threads where id = $1 and owner = $2")
-            .bind(thread.as_str())
-            .bind(self.user.as_str())
-            .fetch_optional(&mut *transaction)
-            .await?
-            .ok_or(StoreError::NotFound)?;
+        let mut transaction = database.begin().await?;
+        let load = database.for_update(
+            "select data from threads where id = $1 and owner = $2",
+            "select data from threads where id = $1 and owner = $2 for update",
+        );
+        let load = load.bind(thread.as_str()).bind(self.user.as_str());
+        let row = load.fetch_optional(&mut transaction).await?.ok_or(StoreError::NotFound)?;
         let mut changed: ThreadMetadata = serde_json::from_str(row.try_get(0)?)?;
         change(&mut changed);
-        sqlx::query("update threads set data = $3 where id = $1 and owner = $2")
+        query("update threads set data = $3 where id = $1 and owner = $2")
             .bind(thread.as_str())
             .bind(self.user.as_str())
             .bind(serde_json::to_string(&changed)?)
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         transaction.commit().await?;
         Ok(changed)
@@ -125,31 +170,26 @@ impl UserStore<'_> {
         order: Order,
     ) -> Result<Page<ThreadMetadata>, StoreError> {
         let after = after.map(ThreadId::as_str);
-        let database = self.store.database()?;
-        let row = sqlx::query(LIST_THREADS.sql(order))
+        let query = LIST_THREADS
+            .query(order)
             .bind(self.user.as_str())
             .bind(after)
             .bind(list::beginning(order))
-            .bind(list::one_more(limit))
-            .fetch_one(&mut *database.reader().await?)
-            .await?;
-        list::page(&row, after, limit, |thread: &ThreadMetadata| Ok(thread.id.to_string()))
+            .bind(list::one_more(limit));
+        let rows = self.store.database()?.fetch_list(query).await?;
+        list::page(&rows, after, limit, |thread: &ThreadMetadata| Ok(thread.id.to_string()))
     }
 
     /// Deletes the thread with all that belongs to it (`kv.thread` and attachments too). Returns the keys of the
     /// attachments' bytes, which are left to the caller.
     pub async fn delete_thread(&self, thread: &ThreadId) -> Result<Vec<String>, StoreError> {
         let database = self.store.database()?;
-        let mut connection = database.writer().await?;
-        let mut transaction = connection.begin_with(BEGIN).await?;
+        let mut transaction = database.begin().await?;
         let owner = self.user.as_str();
         let blobs = attachments::blobs_of_thread(&mut transaction, owner, thread).await?;
-        let done = sqlx::query("delete from threads where id = $1 and owner = $2")
-            .bind(thread.as_str())
-            .bind(owner)
-            .execute(&mut *transaction)
-            .await?;
-        found(done.rows_affected())?;
+        let delete = query("delete from threads where id = $1 and owner = $2");
+        let delete = delete.bind(thread.as_str()).bind(owner);
+        found(delete.execute(&mut transaction).await?)?;
         transaction.commit().await?;
         Ok(blobs)
     }
@@ -159,14 +199,11 @@ impl UserStore<'_> {
         &self,
         thread: &ThreadId,
     ) -> Result<Map<String, Value>, StoreError> {
-        let database = self.store.database()?;
-        let row = sqlx::query("select page from threads where id = $1 and owner = $2")
+        let query = query("select page from threads where id = $1 and owner = $2")
             .bind(thread.as_str())
-            .bind(self.user.as_str())
-            .fetch_optional(&mut *database.reader().await?)
-            .await?
-            .ok_or(StoreError::NotFound)?;
-        Ok(serde_json::from_str(row.try_get(0)?)?)
+            .bind(self.user.as_str());
+        let row = self.store.database()?.fetch_optional(query).await?;
+        Ok(serde_json::from_str(row.ok_or(StoreError::NotFound)?.try_get(0)?)?)
     }
 
     pub async fn save_page_context(
@@ -174,30 +211,23 @@ impl UserStore<'_> {
         thread: &ThreadId,
         page: &Map<String, Value>,
     ) -> Result<(), StoreError> {
-        let database = self.store.database()?;
-        let done = sqlx::query("update threads set page = $3 where id = $1 and owner = $2")
+        let query = query("update threads set page = $3 where id = $1 and owner = $2")
             .bind(thread.as_str())
             .bind(self.user.as_str())
-            .bind(serde_json::to_string(page)?)
-            .execute(&mut *database.writer().await?)
-            .await?;
-        found(done.rows_affected())
+            .bind(serde_json::to_string(page)?);
+        found(self.store.database()?.execute(query).await?)
     }
 }
 
 /// Fails if the thread is not this user's.
 pub async fn require(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     owner: &str,
     thread: &ThreadId,
 ) -> Result<(), StoreError> {
-    sqlx::query("select 1 from threads where id = $1 and owner = $2")
-        .bind(thread.as_str())
-        .bind(owner)
-        .fetch_optional(connection)
-        .await?
-        .map(|_| ())
-        .ok_or(StoreError::NotFound)
+    let query = query("select 1 from threads where id = $1 and owner = $2");
+    let row = query.bind(thread.as_str()).bind(owner).fetch_optional(connection).await?;
+    row.map(|_| ()).ok_or(StoreError::NotFound)
 }
 
 /// Fails if no row was concerned.

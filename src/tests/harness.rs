@@ -1,5 +1,5 @@
-//! A whole server in a test: the real router over SQLite in memory, a scripted model and a project in a
-//! temporary folder.
+//! A whole server in a test: the real router over SQLite in memory (or over the server that `KITFOX_TEST_STORE` asks for), a
+//! scripted model and a project in a temporary folder.
 
 use std::{fmt::Write, path::Path, sync::Arc};
 
@@ -20,6 +20,7 @@ use crate::{
         ScriptedStep,
     },
     server,
+    store::tests::databases::TestDatabase,
 };
 
 /// A prompt that names no thread, so that tests script nothing but answers.
@@ -31,6 +32,8 @@ pub struct Server {
     pub model: Scripted,
     pub router: Router,
     pub folder: TempDir,
+    /// Last, so that it goes when nobody uses it any more.
+    _database: Option<TestDatabase>,
 }
 
 impl Server {
@@ -72,17 +75,20 @@ impl Server {
         let mut environment = Environment(environment.collect());
         environment.0.entry("KITFOX_AUTH__MODE".to_owned()).or_insert_with(|| "header".to_owned());
         let models = Models::with_provider("default", Arc::new(model.clone()));
+        let database =
+            if store == "sqlite::memory:" { TestDatabase::asked_for().await } else { None };
+        let store = database.as_ref().map_or_else(|| store.to_owned(), TestDatabase::url);
         let app = App::start(Options {
             project: folder.path().to_owned(),
             environment,
             models: Some(Arc::new(models)),
-            store: Some(store.to_owned()),
+            store: Some(store),
             watch,
         })
         .await
         .unwrap_or_else(|errors| panic!("{errors:?}"));
         let router = server::router(app.clone());
-        Self { app, model, router, folder }
+        Self { app, model, router, folder, _database: database }
     }
 
     /// Writes a file of the project and puts it in force, as the watcher would.

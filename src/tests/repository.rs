@@ -48,6 +48,7 @@ fn each_outside_crate_is_known_to_one_place() {
         ("jsonwebtoken", &["server/auth/jwt"]),
         ("moka", &["server/auth/jwt"]),
         ("sqlx", &["store"]),
+        ("sqlx_core", &["store"]),
         ("object_store", &["store/blobs"]),
         ("async_openai", &["model"]),
         ("wasmtime", &["plugin/wasm"]),

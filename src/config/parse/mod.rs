@@ -114,34 +114,41 @@ pub fn read_duration(table: &Table<'_>, key: &str, default: Duration, least: Dur
 }
 
 fn read_store(root: &Table<'_>) -> StoreConfig {
-    let table = root.table("store", &["url", "attachments", "keys"]);
+    let keys = [
+        "url",
+        "password",
+        "pool",
+        "connect_timeout",
+        "acquire_timeout",
+        "statement_timeout",
+        "attachments",
+        "keys",
+    ];
+    let table = root.table("store", &keys);
+    let default = StoreConfig::of_url("sqlite://kitfox.db");
     let url = table.get("url").and_then(|it| {
         let url = it.text()?;
-        match url.split_once(':').map(|(scheme, _)| scheme) {
-            Some("sqlite") => return Some(url),
-            Some(scheme @ ("postgres" | "postgresql" | "mysql")) => it.refuse_with_remedy(
-                format!(
-                    "`store.url` begins with `{scheme}:`, which is not available in this version"
-                ),
-                "use `sqlite://kitfox.db`",
-            ),
-            Some(_) | None => it.refuse_with_remedy(
-                "`store.url` must be the URL of a database",
-                "use `sqlite://kitfox.db`",
-            ),
+        let scheme = url.split_once(':').map(|(scheme, _)| scheme);
+        if let Some("sqlite" | "postgres" | "postgresql" | "mysql" | "mariadb") = scheme {
+            return Some(url);
         }
+        it.refuse_with_remedy(
+            "`store.url` must be the URL of a database",
+            "use `sqlite://kitfox.db`, `postgres://user@host/database` or `mysql://user@host/database`",
+        );
         None
     });
+    let text = |key| table.get(key).and_then(|it| it.text_not_empty());
+    let time = |key, default| read_duration(&table, key, default, Duration::from_millis(1));
     StoreConfig {
-        url: url.unwrap_or_else(|| "sqlite://kitfox.db".to_owned()),
-        attachments: table
-            .get("attachments")
-            .and_then(|it| it.text_not_empty())
-            .unwrap_or_else(|| "file://attachments".to_owned()),
-        keys: table
-            .get("keys")
-            .and_then(|it| it.text_not_empty())
-            .unwrap_or_else(|| "kitfox.keys".to_owned()),
+        url: url.unwrap_or(default.url),
+        password: text("password").map(SecretString::from),
+        pool: table.get("pool").and_then(|it| it.count(1)).unwrap_or(default.pool),
+        connect_timeout: time("connect_timeout", default.connect_timeout),
+        acquire_timeout: time("acquire_timeout", default.acquire_timeout),
+        statement_timeout: time("statement_timeout", default.statement_timeout),
+        attachments: text("attachments").unwrap_or(default.attachments),
+        keys: text("keys").unwrap_or(default.keys),
     }
 }
 

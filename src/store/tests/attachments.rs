@@ -37,42 +37,49 @@ fn message(id: &str, attachments: &[&str]) -> Record {
     record
 }
 
-#[tokio::test]
-async fn an_attachment_is_reached_by_its_owner_only() {
-    let store = memory().await;
-    let (me, other) = (user("me"), user("other"));
-    store.of(&me).add_attachment(&stored("atc_1", None), 9).await.unwrap();
-    let id = AttachmentId::from("atc_1");
-    assert_not_found(store.of(&other).load_attachment(&id).await);
-    assert_not_found(store.of(&other).finish_upload(&id, "blob").await);
-    assert_not_found(store.of(&other).delete_attachment(&id).await);
-    assert_eq!(store.of(&other).count_unused_attachments().await.unwrap(), 0);
+#[test]
+fn an_attachment_is_reached_by_its_owner_only() {
+    on_each(async || {
+        let store = memory().await;
+        let (me, other) = (user("me"), user("other"));
+        store.of(&me).add_attachment(&stored("atc_1", None), 9).await.unwrap();
+        let id = AttachmentId::from("atc_1");
+        assert_not_found(store.of(&other).load_attachment(&id).await);
+        assert_not_found(store.of(&other).finish_upload(&id, "blob").await);
+        assert_not_found(store.of(&other).delete_attachment(&id).await);
+        assert_eq!(store.of(&other).count_unused_attachments().await.unwrap(), 0);
 
-    store.of(&me).finish_upload(&id, "blob").await.unwrap();
-    assert_not_found(store.of(&me).finish_upload(&id, "another").await);
-    let thread = thread("thr");
-    assert_not_found(store.of(&other).add_thread(&thread, &[message("u1", &["atc_1"])]).await);
-    assert_not_found(store.of(&other).load_thread(&thread.id).await);
-    assert_eq!(store.of(&me).load_attachment(&id).await.unwrap(), stored("atc_1", Some("blob")));
-    assert_eq!(store.find_attachment_owner(&id).await.unwrap(), Some(me));
+        store.of(&me).finish_upload(&id, "blob").await.unwrap();
+        assert_not_found(store.of(&me).finish_upload(&id, "another").await);
+        let thread = thread("thr");
+        assert_not_found(store.of(&other).add_thread(&thread, &[message("u1", &["atc_1"])]).await);
+        assert_not_found(store.of(&other).load_thread(&thread.id).await);
+        assert_eq!(
+            store.of(&me).load_attachment(&id).await.unwrap(),
+            stored("atc_1", Some("blob"))
+        );
+        assert_eq!(store.find_attachment_owner(&id).await.unwrap(), Some(me));
+    });
 }
 
-#[tokio::test]
-async fn an_attachment_is_of_one_message_which_is_stored_with_it_or_not_at_all() {
-    let store = memory().await;
-    let me = user("me");
-    let rows = store.of(&me);
-    rows.add_attachment(&stored("atc_1", Some("blob")), 9).await.unwrap();
-    rows.add_attachment(&stored("atc_2", None), 9).await.unwrap();
-    let thread = thread("thr");
-    assert_not_found(rows.add_thread(&thread, &[message("u1", &["atc_1", "atc_2"])]).await);
-    assert_not_found(rows.load_thread(&thread.id).await);
-    rows.add_thread(&thread, &[message("u1", &["atc_1"])]).await.unwrap();
-    assert_not_found(rows.add_records(&thread.id, &[message("u2", &["atc_1"])], None).await);
-    assert_eq!(history(&store).await, "u1");
-    assert_eq!(rows.count_unused_attachments().await.unwrap(), 1);
-    assert_eq!(rows.delete_thread(&thread.id).await.unwrap(), ["blob"]);
-    assert_not_found(rows.load_attachment(&"atc_1".into()).await);
+#[test]
+fn an_attachment_is_of_one_message_which_is_stored_with_it_or_not_at_all() {
+    on_each(async || {
+        let store = memory().await;
+        let me = user("me");
+        let rows = store.of(&me);
+        rows.add_attachment(&stored("atc_1", Some("blob")), 9).await.unwrap();
+        rows.add_attachment(&stored("atc_2", None), 9).await.unwrap();
+        let thread = thread("thr");
+        assert_not_found(rows.add_thread(&thread, &[message("u1", &["atc_1", "atc_2"])]).await);
+        assert_not_found(rows.load_thread(&thread.id).await);
+        rows.add_thread(&thread, &[message("u1", &["atc_1"])]).await.unwrap();
+        assert_not_found(rows.add_records(&thread.id, &[message("u2", &["atc_1"])], None).await);
+        assert_eq!(history(&store).await, "u1");
+        assert_eq!(rows.count_unused_attachments().await.unwrap(), 1);
+        assert_eq!(rows.delete_thread(&thread.id).await.unwrap(), ["blob"]);
+        assert_not_found(rows.load_attachment(&"atc_1".into()).await);
+    });
 }
 
 #[tokio::test]
@@ -88,6 +95,7 @@ async fn a_database_of_the_first_version_is_brought_up_to_date() {
         "drop table attachments",
         "drop index items_waiting",
         "drop table sealed",
+        "drop table turn_leases",
         "delete from _sqlx_migrations where version > 1",
     ] {
         sqlx::query(query).execute(&mut old).await.unwrap();
@@ -100,13 +108,15 @@ async fn a_database_of_the_first_version_is_brought_up_to_date() {
     store.close().await;
 }
 
-#[tokio::test]
-async fn no_more_attachments_are_kept_unused_than_may_be() {
-    let (store, me) = (memory().await, user("me"));
-    let mine = store.of(&me);
-    assert!(mine.add_attachment(&stored("atc_1", None), 2).await.unwrap());
-    assert!(mine.add_attachment(&stored("atc_2", None), 2).await.unwrap());
-    assert!(!mine.add_attachment(&stored("atc_3", None), 2).await.unwrap());
-    assert_not_found(mine.load_attachment(&AttachmentId::from("atc_3")).await);
-    assert!(store.of(&user("other")).add_attachment(&stored("atc_3", None), 2).await.unwrap());
+#[test]
+fn no_more_attachments_are_kept_unused_than_may_be() {
+    on_each(async || {
+        let (store, me) = (memory().await, user("me"));
+        let mine = store.of(&me);
+        assert!(mine.add_attachment(&stored("atc_1", None), 2).await.unwrap());
+        assert!(mine.add_attachment(&stored("atc_2", None), 2).await.unwrap());
+        assert!(!mine.add_attachment(&stored("atc_3", None), 2).await.unwrap());
+        assert_not_found(mine.load_attachment(&AttachmentId::from("atc_3")).await);
+        assert!(store.of(&user("other")).add_attachment(&stored("atc_3", None), 2).await.unwrap());
+    });
 }

@@ -25,9 +25,9 @@ async fn until_available(store: &Store) {
 #[tokio::test]
 async fn a_url_that_is_no_databases_says_what_there_is() {
     let open = async |url| problem(Store::open(url, &TaskTracker::new()).await.check().await);
-    assert_snapshot!(open("postgres://me:secret@host/db").await, @"the store is not available: `postgres:` is not a database that this version has: use `sqlite://kitfox.db` or `sqlite::memory:` as `url` in `[store]`");
-    assert_snapshot!(open("kitfox.db").await, @"the store is not available: `kitfox.db` is not the URL of a database: use `sqlite://kitfox.db` or `sqlite::memory:` as `url` in `[store]`");
-    assert_snapshot!(open("sqlite://").await, @"the store is not available: `sqlite://` names no file: use `sqlite://kitfox.db` or `sqlite::memory:` as `url` in `[store]`");
+    assert_snapshot!(open("mongodb://me:secret@host/db").await, @"the store is not available: `mongodb:` is not a database that this version has: use `sqlite://kitfox.db`, `postgres://user@host/database` or `mysql://user@host/database` as `url` in [store]");
+    assert_snapshot!(open("kitfox.db").await, @"the store is not available: `kitfox.db` is not the URL of a database: use `sqlite://kitfox.db`, `postgres://user@host/database` or `mysql://user@host/database` as `url` in [store]");
+    assert_snapshot!(open("sqlite://").await, @"the store is not available: `sqlite://` names no file: use `sqlite://kitfox.db`, `postgres://user@host/database` or `mysql://user@host/database` as `url` in [store]");
     assert_snapshot!(open("sqlite://kitfox.db?mode=rwc").await, @"the store is not available: `sqlite://kitfox.db?mode=rwc` has parameters, and none are known: leave out what begins with `?`");
 }
 
@@ -96,12 +96,12 @@ async fn a_database_of_a_newer_version_is_not_touched() {
     let path = folder.path().join("kitfox.db");
     let store = Store::open(&url(&path), &TaskTracker::new()).await;
     sqlx::query("insert into _sqlx_migrations values (9999, 'newer', 0, true, x'00', 0)")
-        .execute(&mut *store.database().unwrap().writer().await.unwrap())
+        .execute(sqlite(&mut store.database().unwrap().writer().await.unwrap()))
         .await
         .unwrap();
     store.close().await;
     let store = Store::open(&url(&path), &TaskTracker::new()).await;
-    assert_snapshot!(problem(store.check().await), @"the store is not available: `kitfox.db` was made by another version of Kitfox: use that version, or another file");
+    assert_snapshot!(problem(store.check().await), @"the store is not available: `kitfox.db` was made by another version of Kitfox: use that version, or another database");
 }
 
 #[tokio::test]
@@ -153,74 +153,80 @@ async fn a_database_that_another_process_keeps_busy_is_unavailable_for_writing_o
     let mine = store.of(&me);
     mine.add_thread(&thread("thr"), &[]).await.unwrap();
     sqlx::query("pragma busy_timeout = 1")
-        .execute(&mut *store.database().unwrap().writer().await.unwrap())
+        .execute(sqlite(&mut store.database().unwrap().writer().await.unwrap()))
         .await
         .unwrap();
     let other = Store::open(&url(&path), &TaskTracker::new()).await;
     let database = other.database().unwrap();
     let mut connection = database.writer().await.unwrap();
-    sqlx::query("begin immediate").execute(&mut *connection).await.unwrap();
+    sqlx::query("begin immediate").execute(sqlite(&mut connection)).await.unwrap();
 
     let expected = "the store is not available: another process keeps the database busy: try again, or stop that process";
     assert_eq!(problem(mine.add_records(&"thr".into(), &records("u1"), None).await), expected);
     assert_eq!(problem(mine.delete_thread(&"thr".into()).await), expected);
     mine.load_thread(&"thr".into()).await.unwrap();
 
-    sqlx::query("rollback").execute(&mut *connection).await.unwrap();
+    sqlx::query("rollback").execute(sqlite(&mut connection)).await.unwrap();
     mine.add_records(&"thr".into(), &records("u1"), None).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_write_that_is_given_up_leaves_the_store_usable() {
-    let store = with_records("u1").await;
-    let me = user("me");
-    let mine = store.of(&me);
-    let (thread_id, more) = (ThreadId::from("thr"), records("a1 u2 a2 u3 a3"));
-    for polls in 0..12 {
-        let mut write = std::pin::pin!(mine.add_records(&thread_id, &more, None));
-        for _ in 0..polls {
-            // On a busy machine it is done before.
-            if futures::poll!(write.as_mut()).is_ready() {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-    }
-    mine.add_records(&thread_id, &more, None).await.unwrap();
-    assert_eq!(history(&store).await, "u1 a1 u2 a2 u3 a3");
-}
-
-#[tokio::test]
-async fn a_thread_that_is_given_up_half_way_is_whole_or_not_there_and_in_nobodys_way() {
-    let (store, me) = (memory().await, user("me"));
-    let mine = store.of(&me);
-    for polls in 1..10 {
-        let (id, next) = (format!("thr{polls}"), format!("next{polls}"));
-        let (new, records) = (thread(&id), [record(&format!("u{polls}"), &id)]);
-        {
-            let mut adding = std::pin::pin!(mine.add_thread(&new, &records));
+#[test]
+fn a_write_that_is_given_up_leaves_the_store_usable() {
+    on_each(async || {
+        let store = with_records("u1").await;
+        let me = user("me");
+        let mine = store.of(&me);
+        let (thread_id, more) = (ThreadId::from("thr"), records("a1 u2 a2 u3 a3"));
+        for polls in 0..12 {
+            let mut write = std::pin::pin!(mine.add_records(&thread_id, &more, None));
             for _ in 0..polls {
-                if futures::poll!(&mut adding).is_ready() {
+                // On a busy machine it is done before.
+                if futures::poll!(write.as_mut()).is_ready() {
                     break;
                 }
                 tokio::task::yield_now().await;
             }
         }
-        let records = [record(&format!("u_{polls}"), &next)];
-        mine.add_thread(&thread(&next), &records).await.unwrap();
-        match mine.list_items(&new.id, 10, None, Order::Asc).await {
-            Ok(items) => assert_eq!(items.data.len(), 1, "{polls}"),
-            Err(err) => assert!(matches!(err, StoreError::NotFound), "{err:?}"),
-        }
-    }
+        mine.add_records(&thread_id, &more, None).await.unwrap();
+        assert_eq!(history(&store).await, "u1 a1 u2 a2 u3 a3");
+    });
 }
 
-#[tokio::test]
-async fn a_thread_that_cannot_be_added_keeps_no_other_from_it() {
-    let (store, me) = (with_records("u1").await, user("me"));
-    let mine = store.of(&me);
-    // The id of its record is taken.
-    mine.add_thread(&thread("thr2"), &[record("u1", "thr2")]).await.unwrap_err();
-    assert_not_found(mine.load_thread(&"thr2".into()).await);
-    mine.add_thread(&thread("thr2"), &[record("u2", "thr2")]).await.unwrap();
+#[test]
+fn a_thread_that_is_given_up_half_way_is_whole_or_not_there_and_in_nobodys_way() {
+    on_each(async || {
+        let (store, me) = (memory().await, user("me"));
+        let mine = store.of(&me);
+        for polls in 1..10 {
+            let (id, next) = (format!("thr{polls}"), format!("next{polls}"));
+            let (new, records) = (thread(&id), [record(&format!("u{polls}"), &id)]);
+            {
+                let mut adding = std::pin::pin!(mine.add_thread(&new, &records));
+                for _ in 0..polls {
+                    if futures::poll!(&mut adding).is_ready() {
+                        break;
+                    }
+                    tokio::task::yield_now().await;
+                }
+            }
+            let records = [record(&format!("u_{polls}"), &next)];
+            mine.add_thread(&thread(&next), &records).await.unwrap();
+            match mine.list_items(&new.id, 10, None, Order::Asc).await {
+                Ok(items) => assert_eq!(items.data.len(), 1, "{polls}"),
+                Err(err) => assert!(matches!(err, StoreError::NotFound), "{err:?}"),
+            }
+        }
+    });
+}
+
+#[test]
+fn a_thread_that_cannot_be_added_keeps_no_other_from_it() {
+    on_each(async || {
+        let (store, me) = (with_records("u1").await, user("me"));
+        let mine = store.of(&me);
+        // The id of its record is taken.
+        mine.add_thread(&thread("thr2"), &[record("u1", "thr2")]).await.unwrap_err();
+        assert_not_found(mine.load_thread(&"thr2".into()).await);
+        mine.add_thread(&thread("thr2"), &[record("u2", "thr2")]).await.unwrap();
+    });
 }

@@ -1,18 +1,27 @@
 mod attachments;
 mod availability;
 mod cost;
+pub mod databases;
 mod history;
 mod kv;
 mod ownership;
 mod paging;
 mod recovery;
+mod servers;
+mod transfer;
 
 use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
+use sqlx::SqliteConnection;
 use tokio_util::task::TaskTracker;
 
-use super::{Record, Store, StoreError, ToolCallRecord};
+use self::databases::{current, on, on_each};
+use super::{
+    Dialect, Record, Store, StoreError, ToolCallRecord,
+    connection::{Connection, Link},
+    query::query,
+};
 use crate::{
     chatkit::{
         AssistantMessageContent, AssistantMessageItem, InferenceOptions, ItemId, Page,
@@ -22,11 +31,28 @@ use crate::{
     user::UserKey,
 };
 
-/// A store of its own, in memory.
+/// A store of its own, in memory, or on the server that the test runs on.
 async fn memory() -> Store {
-    let store = Store::open("sqlite::memory:", &TaskTracker::new()).await;
+    let database = current();
+    let url = match database.dialect {
+        Dialect::Sqlite => "sqlite::memory:".to_owned(),
+        Dialect::Postgres | Dialect::MySql => database.url(),
+    };
+    open(&url).await
+}
+
+async fn open(url: &str) -> Store {
+    let store = Store::open(url, &TaskTracker::new()).await;
     store.check().await.unwrap();
     store
+}
+
+/// What is SQLite's own about a connection.
+fn sqlite<'a>(connection: &'a mut Connection<'_>) -> &'a mut SqliteConnection {
+    match &mut connection.link {
+        Link::Sqlite(sqlite) => sqlite,
+        Link::Postgres(_) | Link::MySql(_) => panic!("this is not SQLite"),
+    }
 }
 
 fn user(name: &str) -> UserKey {

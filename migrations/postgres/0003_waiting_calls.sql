@@ -1,0 +1,2 @@
+-- Calls that wait for their user: their kind is waiting_call.
+create index items_waiting on items (thread, position) where kind = 'waiting_call';
