@@ -48,7 +48,9 @@ async fn main() {
     let folder = tempfile::tempdir().unwrap();
     let mut urls = vec![format!("sqlite://{}/kitfox.db", folder.path().display())];
     if !quick {
-        urls.extend(["KITFOX_TEST_POSTGRES", "KITFOX_TEST_MYSQL"].iter().filter_map(|it| env::var(it).ok()));
+        urls.extend(
+            ["KITFOX_TEST_POSTGRES", "KITFOX_TEST_MYSQL"].iter().filter_map(|it| env::var(it).ok()),
+        );
     }
     let mut first = None;
     for url in urls {
@@ -64,7 +66,9 @@ async fn main() {
         let count = f64::from(u32::try_from(turns).unwrap());
         let rate = count / spent.as_secs_f64().max(0.01);
         let share = rate / *first.get_or_insert(rate);
-        println!("{scheme}: {rate:.0} turns per second of CPU ({share:.2} of SQLite), {turns} turns in {elapsed:?}");
+        println!(
+            "{scheme}: {rate:.0} turns per second of CPU ({share:.2} of SQLite), {turns} turns in {elapsed:?}"
+        );
 
         let samples = if quick { 3 } else { SAMPLES };
         measure(&format!("{scheme}, few threads"), &router, &model, "u0", samples).await;
@@ -80,7 +84,11 @@ async fn main() {
 
 async fn start(folder: &Path, url: &str) -> (App, Scripted) {
     fs::create_dir_all(folder.join("prompts")).unwrap();
-    fs::write(folder.join("prompts/assistant.md"), "---\ntitles: false\n---\nYou are a benchmark.\n").unwrap();
+    fs::write(
+        folder.join("prompts/assistant.md"),
+        "---\ntitles: false\n---\nYou are a benchmark.\n",
+    )
+    .unwrap();
     let model = Scripted::replaying(Vec::new());
     let models = Models::with_provider("default", Arc::new(model.clone()));
     let environment = [("KITFOX_AUTH__MODE".to_owned(), "header".to_owned())];
@@ -112,7 +120,9 @@ async fn run_turns(router: &Router, model: &Scripted, turns: usize) {
 async fn measure(name: &str, router: &Router, model: &Scripted, user: &str, samples: usize) {
     model.push(ScriptedResponse::text("an answer"));
     let created = send(router, user, "threads.create", json!({ "input": input() })).await;
-    let own = created.split("\"id\":\"").find_map(|it| it.split('"').next().filter(|it| it.starts_with("thr_")));
+    let own = created
+        .split("\"id\":\"")
+        .find_map(|it| it.split('"').next().filter(|it| it.starts_with("thr_")));
     let own = own.unwrap().to_owned();
     let listed = send(router, user, "threads.list", json!({ "limit": 20, "order": "desc" })).await;
     let listed: Value = serde_json::from_str(&listed).unwrap();

@@ -13,6 +13,7 @@ use crate::{
     },
     context::RequestContext,
     credential::{Connect, CredentialError, PassRules, Seals},
+    user::Allow,
     widget::Widgets,
 };
 
@@ -43,6 +44,9 @@ pub struct ToolSpec {
     /// The MCP server that it is a tool of; None: a plugin's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<Arc<str>>,
+    /// Who may have it called.
+    #[serde(skip)]
+    pub allow: Allow,
 }
 
 impl ToolSpec {
@@ -60,6 +64,7 @@ impl ToolSpec {
             timeout: None,
             mcp: false,
             server: None,
+            allow: Allow::default(),
         }
     }
 

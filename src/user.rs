@@ -68,6 +68,45 @@ impl User {
     }
 }
 
+/// Who may use something: everyone, unless it says who. Written as `allow = ["role:staff"]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Allow {
+    /// Of each, the user has one role.
+    roles: Vec<Vec<String>>,
+}
+
+impl Allow {
+    /// Whoever has one of the roles that these words name: nobody, where there are none. Fails with what is wrong.
+    pub fn parse(words: &[String]) -> Result<Self, String> {
+        let mut roles = Vec::with_capacity(words.len());
+        for word in words {
+            match word.strip_prefix("role:").map(str::trim).filter(|it| !it.is_empty()) {
+                Some(role) => roles.push(role.to_owned()),
+                None => {
+                    return Err(format!("`{word}` in `allow` names nobody: write `role:NAME`"));
+                }
+            }
+        }
+        Ok(Self { roles: vec![roles] })
+    }
+
+    /// Those whom both admit.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        self.roles.extend(other.roles.iter().cloned());
+        self
+    }
+
+    pub fn is_everyone(&self) -> bool {
+        self.roles.is_empty()
+    }
+
+    pub fn admits(&self, user: Option<&User>) -> bool {
+        let has = |role: &String| user.is_some_and(|it| it.roles.contains(role));
+        self.roles.iter().all(|any| any.iter().any(has))
+    }
+}
+
 /// Names and claims are the user's own: they stay out of logs and panics.
 impl fmt::Debug for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,7 +116,31 @@ impl fmt::Debug for User {
 
 #[cfg(test)]
 mod tests {
-    use super::{User, UserKey};
+    use super::{Allow, User, UserKey};
+
+    #[test]
+    fn a_role_of_each_list_is_needed() {
+        let allow = |words: &[&str]| {
+            Allow::parse(&words.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>()).unwrap()
+        };
+        let mut user = User::new("jwt", "i", "u");
+        user.roles = vec!["staff".to_owned()];
+        let (staff, root) = (allow(&["role:root", "role:staff"]), allow(&["role:root"]));
+        assert!(Allow::default().admits(None));
+        assert!(staff.admits(Some(&user)));
+        assert!(!staff.admits(None));
+        assert!(!root.admits(Some(&user)));
+        assert!(!staff.clone().and(&root).admits(Some(&user)));
+        assert!(staff.and(&Allow::default()).admits(Some(&user)));
+        assert!(!allow(&[]).admits(Some(&user)));
+    }
+
+    #[test]
+    fn a_word_that_names_nobody_is_an_error() {
+        for word in ["staff", "role:", "role: ", "user:ada"] {
+            assert!(Allow::parse(&[word.to_owned()]).is_err(), "{word}");
+        }
+    }
 
     #[test]
     fn users_of_different_methods_and_issuers_never_meet() {

@@ -19,6 +19,9 @@ pub async fn sweep_hourly(app: App) {
         if let Err(err) = app.store.sweep_logins().await {
             warn!("logins that nobody came back from stay for now: {err}");
         }
+        if let Err(err) = app.store.sweep_ended_logins(now()).await {
+            warn!("logins that have ended stay for now: {err}");
+        }
         tokio::select! {
             () = app.stopping.cancelled() => (),
             () = tokio::time::sleep(INTERVAL) => (),

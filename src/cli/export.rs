@@ -70,7 +70,7 @@ impl Export {
                 return Ok(ExitCode::FAILURE);
             }
         };
-        let method = config.auth.modes.first().map_or("session", |it| it.as_str());
+        let method = config.auth.modes.first().map_or("session", |it| it.name());
         let mut owners = Vec::new();
         for id in &self.user {
             owners.push(id.clone());

@@ -94,10 +94,13 @@ fn announce(app: &App, config: &Config, listener: &TcpListener) {
     if config.uses_demo_model() {
         info!("the demo model answers: set OPENAI_API_KEY, or name a provider in kitfox.toml");
     }
-    if !config.is_local() && config.auth.modes.contains(&crate::config::AuthMode::Header) {
+    if !config.is_local()
+        && config.auth.modes.contains(&crate::config::AuthMode::Header)
+        && config.auth.trusted_proxies.is_none()
+    {
         warn!(
             "`auth.mode = \"header\"` trusts whoever reaches this port to say who they are: keep it behind \
-             a proxy that sets `{}` itself",
+             a proxy that sets `{}` itself, and name that in `trusted_proxies` of `[auth]`",
             config.auth.header
         );
     }

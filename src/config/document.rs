@@ -3,7 +3,7 @@
 
 use std::{cell::RefCell, time::Duration};
 
-use crate::load_error::LoadError;
+use crate::{load_error::LoadError, user::Allow};
 
 /// A value and where it was written.
 #[derive(Debug, Clone, PartialEq)]
@@ -230,7 +230,7 @@ impl<'a> Field<'a> {
             _ => None,
         };
         let Some(duration) = found else {
-            self.must_be("a duration like `500ms`, `10s` or `2m`");
+            self.must_be("a duration like `500ms`, `10s`, `2m` or `8h`");
             return None;
         };
         if duration < least {
@@ -400,6 +400,17 @@ impl<'a> Table<'a> {
             .unwrap_or_else(|| Self::empty(self.reader, &self.path_of(key)))
     }
 
+    /// `allow`: everyone, where it is left out.
+    pub fn allow(&self) -> Allow {
+        let Some(field) = self.get("allow") else { return Allow::default() };
+        let words = field.text_or_texts().unwrap_or_default();
+        // What is wrong with it lets nobody in, should anybody go on with it.
+        Allow::parse(&words).unwrap_or_else(|err| {
+            field.refuse(err);
+            Allow::parse(&[]).unwrap_or_default()
+        })
+    }
+
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -469,6 +480,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
         "ms" => Some(Duration::from_millis(number)),
         "s" => Some(Duration::from_secs(number)),
         "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
+        "h" => Some(Duration::from_secs(number.checked_mul(60 * 60)?)),
         _ => None,
     }
 }

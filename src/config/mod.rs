@@ -18,7 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
-use crate::load_error::LoadError;
+use crate::{load_error::LoadError, net::Networks, user::Allow};
 
 pub use self::environment::Environment;
 
@@ -105,11 +105,55 @@ pub struct AuthConfig {
     pub modes: Vec<AuthMode>,
     /// For [`AuthMode::Header`], default `X-User-ID`.
     pub header: String,
+    /// For [`AuthMode::Header`]: from where it counts. None: from wherever the server can be reached, which is its own
+    /// machine then.
+    pub trusted_proxies: Option<Networks>,
     /// For [`AuthMode::Token`], by the ids of their users.
     pub tokens: BTreeMap<String, BearerToken>,
     /// There is one where [`AuthMode::Jwt`] is among the modes.
     pub jwt: Option<JwtConfig>,
+    /// There is one where [`AuthMode::Oidc`] is among the modes.
+    pub oidc: Option<OidcConfig>,
 }
+
+/// `[auth.oidc]`: where users log in.
+#[derive(Debug, Clone)]
+pub struct OidcConfig {
+    /// Which ID tokens count, and how they name users.
+    pub tokens: JwtConfig,
+    pub client_id: String,
+    /// None: a public client, which PKCE alone protects.
+    pub client_secret: Option<SecretString>,
+    /// Default: `openid`, `profile` and `email`.
+    pub scopes: Vec<String>,
+    /// What the page's button says of it; default: the issuer's host.
+    pub label: String,
+    /// Sent along to the provider: `audience`, `prompt`, `hd`.
+    pub parameters: BTreeMap<String, String>,
+    /// A login that is not used for so long ends; default 8 h.
+    pub idle_timeout: Duration,
+    /// No login lasts longer; default 24 h.
+    pub lifetime: Duration,
+}
+
+impl PartialEq for OidcConfig {
+    fn eq(&self, other: &Self) -> bool {
+        let secret = |it: &Self| it.client_secret.as_ref().map(|it| it.expose_secret().to_owned());
+        let plain = |it: &Self| {
+            let times = (it.idle_timeout, it.lifetime);
+            (
+                it.client_id.clone(),
+                it.scopes.clone(),
+                it.label.clone(),
+                it.parameters.clone(),
+                times,
+            )
+        };
+        self.tokens == other.tokens && plain(self) == plain(other) && secret(self) == secret(other)
+    }
+}
+
+impl Eq for OidcConfig {}
 
 /// `[auth.tokens.ID]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,16 +212,19 @@ pub enum AuthMode {
     Token,
     /// A token that an identity provider signed.
     Jwt,
+    /// The browser was sent to an identity provider, and came back.
+    Oidc,
 }
 
 impl AuthMode {
-    /// As it stands in the keys of users.
-    pub const fn as_str(self) -> &'static str {
+    /// As `auth.mode` has it, and the keys of users.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Session => "session",
             Self::Header => "header",
             Self::Token => "token",
             Self::Jwt => "jwt",
+            Self::Oidc => "oidc",
         }
     }
 }
@@ -219,6 +266,8 @@ pub struct ModelConfig {
     pub model: String,
     /// Default: the key.
     pub label: String,
+    /// Who may use it, in whatever way.
+    pub allow: Allow,
 }
 
 /// `[transcribe]`
@@ -263,6 +312,8 @@ pub enum Trust {
 pub struct PluginConfig {
     /// Narrows what the plugin states; `env` and `credentials` are granted here only.
     pub permissions: Option<RawPermissions>,
+    /// Who may use its tools, among those whom it lets itself.
+    pub allow: Allow,
     /// The values of the environment variables that `permissions.env` grants, read at load. One that is
     /// not set is left out.
     pub env: BTreeMap<String, SecretString>,

@@ -332,7 +332,7 @@ c = { base_url = "https://me:secret@host/v1" }
     kitfox.toml:8:70: `server.chatkit_paths[6]` lists `/c` twice
     kitfox.toml:9:20: `server.visible_headers[0]` must be the name of a header, such as `X-User-ID`, not `a b`
     kitfox.toml:9:27: `server.visible_headers[1]` is `x-session-id`, which is as good as a password (use `request.session_id`, which stands for the session and opens nothing)
-    kitfox.toml:10:18: `server.shutdown_grace` must be a duration like `500ms`, `10s` or `2m`, not `20`
+    kitfox.toml:10:18: `server.shutdown_grace` must be a duration like `500ms`, `10s`, `2m` or `8h`, not `20`
     kitfox.toml:12:7: `store.url` must be the URL of a database (use `sqlite://kitfox.db`, `postgres://user@host/database` or `mysql://user@host/database`)
     kitfox.toml:13:15: `store.attachments` must be text, not a date
     kitfox.toml:15:11: `agents.default` must be the name of a file in prompts/ without `.md`, such as `assistant`, not `assistant.md`
@@ -385,8 +385,8 @@ fn login_modes_are_checked() {
     );
     check(
         "['session', 'oidc']",
-        "kitfox.toml:2:20: `auth.mode[1]`: the mode `oidc` is not available in this version (use `jwt`, \
-         with a proxy or a page that logs users in, or `session`)",
+        "kitfox.toml:2:8: `auth.mode` names `oidc`, and nothing says where users log in (add `[auth.oidc]` \
+         with `issuer` and `client_id`)",
     );
     check(
         "['session', 'header']",
@@ -396,7 +396,7 @@ fn login_modes_are_checked() {
     check("[]", "kitfox.toml:2:8: `auth.mode` must not be empty (leave it out for `session`)");
     check(
         "'sessions'",
-        "kitfox.toml:2:8: `auth.mode` must be one of `session`, `header`, `token`, `jwt`, not `sessions`",
+        "kitfox.toml:2:8: `auth.mode` must be one of `session`, `header`, `token`, `jwt`, `oidc`, not `sessions`",
     );
 }
 

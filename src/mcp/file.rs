@@ -18,6 +18,7 @@ use crate::{
     oauth::{self, At, Preregistered},
     prompt::ToolGlobs,
     tool::Approval,
+    user::Allow,
 };
 
 /// What a `plugins/NAME.mcp.toml` says, with every default filled in.
@@ -45,6 +46,8 @@ pub struct ServerFile {
     pub on_change: OnChange,
     /// `headers`, `[[arguments]]` and `env`.
     pub rules: PassRules,
+    /// Whose turns may use the server.
+    pub allow: Allow,
 }
 
 #[derive(Debug, Clone)]
@@ -123,6 +126,7 @@ const COMMON: &[&str] = &[
     "answer_timeout",
     "max_result_bytes",
     "on_change",
+    "allow",
 ];
 const HTTP: &[&str] = &["url", "headers", "oauth"];
 const STDIO: &[&str] = &["command", "args", "env", "inherit_env", "idle_timeout"];
@@ -236,6 +240,7 @@ fn read(
             .and_then(|it| it.word(&[("warn", OnChange::Warn), ("block", OnChange::Block)]))
             .unwrap_or_default(),
         rules,
+        allow: table.allow(),
     })
 }
 

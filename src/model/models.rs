@@ -36,6 +36,7 @@ pub struct ChosenModel {
     pub provider: Arc<dyn Model>,
 }
 
+#[derive(Clone)]
 struct Entry {
     model: String,
     label: String,
@@ -111,6 +112,13 @@ impl Models {
         };
         let provider = entry.provider.clone().map_err(ModelError::Unconfigured)?;
         Ok(ChosenModel { key: key.clone(), model: entry.model.clone(), provider })
+    }
+
+    /// The same without the models that are not admitted, by their keys.
+    #[must_use]
+    pub fn only(&self, admits: impl Fn(&str) -> bool) -> Self {
+        let admitted = self.models.iter().filter(|(key, _)| admits(key));
+        Self { models: admitted.map(|(key, entry)| (key.clone(), entry.clone())).collect() }
     }
 
     /// Whether `inference_options.model` may name it.

@@ -19,7 +19,11 @@ enum Allowed {
     Network { network: Network, port: Option<u16> },
 }
 
-#[derive(Debug, Clone, Copy)]
+/// Networks that the operator lists, as `10.0.0.0/8` and `10.0.0.7`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Networks(Vec<Network>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Network {
     address: IpAddr,
     prefix: u8,
@@ -82,6 +86,23 @@ impl AddressRules {
             Allowed::Name { port: own, .. } => *own == port,
             Allowed::Network { port: own, .. } => *own == Some(port),
         })
+    }
+}
+
+impl Networks {
+    /// Fails with the entry that is none.
+    pub fn parse(entries: &[String]) -> Result<Self, &str> {
+        let parse = |entry: &'_ String| match Allowed::parse(entry) {
+            Some(Allowed::Network { network, port: None }) => Some(network),
+            Some(Allowed::Network { .. } | Allowed::Name { .. }) | None => None,
+        };
+        let networks = entries.iter().map(|it| parse(it).ok_or(it.as_str()));
+        networks.collect::<Result<_, _>>().map(Self)
+    }
+
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|it| it.contains(address))
     }
 }
 

@@ -7,7 +7,7 @@ mod host;
 mod resolver;
 
 pub use self::{
-    address::AddressRules,
+    address::{AddressRules, Networks},
     clients::{Clients, client},
     error::{find_source, tls_error},
     host::{is_near, parse_host, split_port, without_dot},

@@ -46,6 +46,11 @@ impl Http {
         Self { listed: Door::new(rules()), near }
     }
 
+    /// For a server that the operator names: it may be near, whatever it is called.
+    pub fn of_operator() -> Self {
+        Self { listed: Door::new(AddressRules::default().with_private()), near: None }
+    }
+
     /// For what `resource` speaks of. A server on the internet has nothing to say of what is near.
     pub fn for_resource(&self, resource: &Url) -> &Door {
         match &self.near {
@@ -66,6 +71,11 @@ impl Door {
     pub async fn get(&self, url: &Url) -> Result<Answer, String> {
         let request = self.client(url)?.get(url.clone()).header(ACCEPT, "application/json");
         send(request, url).await
+    }
+
+    pub async fn get_with_token(&self, url: &Url, token: &str) -> Result<Answer, String> {
+        let request = self.client(url)?.get(url.clone()).header(ACCEPT, "application/json");
+        send(request.bearer_auth(token), url).await
     }
 
     pub async fn post_json(&self, url: &Url, body: &Value) -> Result<Answer, String> {

@@ -275,11 +275,11 @@ fn refusal(label: &str, error: &str) -> String {
 }
 
 /// 256 random bits, in characters that a URL may have.
-fn random() -> String {
+pub(super) fn random() -> String {
     URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
 }
 
 /// As PKCE's S256.
-fn hash(text: &str) -> String {
+pub(super) fn hash(text: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(text))
 }

@@ -9,6 +9,7 @@ mod discovery;
 mod exchange;
 mod http;
 mod login;
+mod sign_in;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -33,6 +34,7 @@ pub use self::{
     client::{ClientPlaces, metadata_document},
     exchange::{Exchange, ExchangeAt},
     login::{Begun, Callback, Finished, cookie_name},
+    sign_in::{IdentityProvider, SignIn, SignedIn},
 };
 use self::{exchange::Exchanges, http::Http};
 

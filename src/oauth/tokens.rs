@@ -52,6 +52,8 @@ pub struct TokenAnswer {
     token_type: Option<String>,
     expires_in: Option<f64>,
     pub refresh_token: Option<String>,
+    /// Of an identity provider: who logged in.
+    pub id_token: Option<String>,
     scope: Option<String>,
     /// What kind of token it is, where it was exchanged (RFC 8693 §2.2.1).
     pub issued_token_type: Option<String>,

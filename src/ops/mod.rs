@@ -126,7 +126,7 @@ pub async fn chatkit(
     links: Links,
     client: Client,
 ) -> Result<Answer, OpError> {
-    let generation = app.generation();
+    let generation = app.generation().seen_by(Some(&user));
     let caller = Caller { app, user: &user, generation, context: Arc::new(context), links, client };
     match request.operation {
         Operation::ThreadsCreate(params) => caller.create_thread(params.input).await,
@@ -165,10 +165,20 @@ pub async fn upload_directly(
     (name, mime_type): (&str, &str),
     upload: Upload,
 ) -> Result<Attachment, OpError> {
-    let generation = app.generation();
+    let generation = app.generation().seen_by(Some(&user));
     let context = Arc::new(context);
     let caller = Caller { app, user: &user, generation, context, links, client: Client::Once };
     caller.upload_directly(name, mime_type, upload).await
+}
+
+/// Why a user has no agent to talk to.
+fn no_agent(app: &App, default: &str) -> OpError {
+    if app.generation().prompts.find(default).is_some() {
+        return OpError::Forbidden(
+            "this chat is not for you: its agent is for other roles".to_owned(),
+        );
+    }
+    OpError::Unavailable(format!("there is no agent: prompts/{default}.md is missing"))
 }
 
 impl Caller<'_> {

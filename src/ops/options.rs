@@ -3,18 +3,16 @@ use serde_json::{Map, Value, json};
 use crate::{
     app::App,
     context::RequestContext,
-    ops::{OpError, attachments::Allowance},
+    ops::{OpError, attachments::Allowance, no_agent},
     turn,
 };
 
 /// `GET /chatkit/options`: what the page may show this user: greeting, starter prompts, agents, models,
 /// attachment limits.
 pub fn options(app: &App, context: &RequestContext) -> Result<Value, OpError> {
-    let generation = app.generation();
+    let generation = app.generation().seen_by(context.user.as_ref());
     let default = &generation.config.agents.default;
-    let agent = generation.prompts.choose(None, default).ok_or_else(|| {
-        OpError::Unavailable(format!("there is no agent: prompts/{default}.md is missing"))
-    })?;
+    let agent = generation.prompts.choose(None, default).ok_or_else(|| no_agent(app, default))?;
     let tools = turn::tools(&generation, agent);
     let scope = turn::Scope {
         generation: &generation,

@@ -51,7 +51,7 @@ pub async fn call_route(
     thread: Option<ThreadId>,
 ) -> Result<RouteResponse, OpError> {
     let RouteRequest { method, path, mut request } = route_request;
-    let generation = app.generation();
+    let generation = app.generation().seen_by(context.user.as_ref());
     let route = find(&generation, plugin, &method, &path)?;
     // It was public in the generation that let a stranger in, and is no more.
     if context.user.is_none() && !route.public {

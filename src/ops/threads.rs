@@ -12,7 +12,7 @@ use crate::{
     context::{Page, RequestContext},
     ops::{
         Answer, Caller, Client, DEFAULT_PAGE, OpError, PATIENCE, attachments::to_item, json,
-        page_size,
+        no_agent, page_size,
     },
     plugin::HookEvent,
     prompt::Agent,
@@ -173,9 +173,7 @@ impl Caller<'_> {
         let default = &self.generation.config.agents.default;
         let choice = tool_choice.map(|it| it.id.as_str());
         let agent = self.generation.prompts.choose(choice, default);
-        agent.cloned().ok_or_else(|| {
-            OpError::Unavailable(format!("there is no agent: prompts/{default}.md is missing"))
-        })
+        agent.cloned().ok_or_else(|| no_agent(self.app, default))
     }
 
     pub async fn begin_turn(&self, thread_id: &ThreadId) -> Result<TurnGuard, OpError> {

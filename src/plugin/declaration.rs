@@ -4,6 +4,7 @@ use crate::{
         Permissions, PluginFiles,
         toml_file::{TomlFile, entries},
     },
+    user::Allow,
 };
 
 /// What a plugin says of itself, in its plugin.toml or in `plugin(#{…})`.
@@ -16,9 +17,11 @@ pub struct Declaration {
     /// The API it was written for, as `0.1`.
     pub kitfox: Option<String>,
     pub permissions: Permissions,
+    /// Who may have its tools called.
+    pub allow: Allow,
 }
 
-const KEYS: &[&str] = &["name", "version", "description", "kitfox", "permissions"];
+const KEYS: &[&str] = &["name", "version", "description", "kitfox", "permissions", "allow"];
 
 /// What this Kitfox offers.
 const API: (u64, u64) = (0, 1);
@@ -35,6 +38,7 @@ impl Declaration {
                 "description" => declaration.description = reader.text(&entry),
                 "kitfox" => declaration.kitfox = reader.text(&entry),
                 "permissions" => declaration.permissions = reader.permissions(&entry),
+                "allow" => declaration.allow = reader.allow(&entry),
                 unknown => reader.refuse_key(entry.1, unknown, KEYS),
             }
             let checked = match (entry.0, entry.2.as_str()) {
@@ -180,7 +184,7 @@ mod tests {
         plugins/cats/plugin.toml:10:3: `http` must be a list of strings, not an integer
         plugins/cats/plugin.toml:12:9: `model` must be `true` or `false`, not a string
         plugins/cats/plugin.toml:13:7: `env` must be a list of strings, not a string
-        plugins/cats/plugin.toml:14:2: unknown key `settings` (known here: `name`, `version`, `description`, `kitfox`, `permissions`)
+        plugins/cats/plugin.toml:14:2: unknown key `settings` (known here: `name`, `version`, `description`, `kitfox`, `permissions`, `allow`)
         ");
         assert_snapshot!(errors("name = 'cats\nversion = '1'"), @"plugins/cats/plugin.toml:1:13: invalid literal string, expected `'`");
         assert_snapshot!(errors("permissions = true"), @"plugins/cats/plugin.toml:1:15: `permissions` must be a table, not a boolean");

@@ -9,6 +9,7 @@ use crate::{
         Approvals, CallError, Declaration, Permissions, PluginFiles,
         declaration::{Wrong, check_api, check_name},
     },
+    user::Allow,
 };
 
 /// Who a plugin is and what it may do.
@@ -23,6 +24,8 @@ pub struct Manifest {
     pub permissions: Permissions,
     /// What it states itself, for approval.
     pub requested: Permissions,
+    /// Who may have its tools called: those whom it lets, and the operator too.
+    pub allow: Allow,
     /// False under `trust = "ask"` until the operator approved `requested`: then nothing of it runs.
     pub approved: bool,
 }
@@ -36,7 +39,7 @@ impl Manifest {
         config: &PluginsConfig,
         approvals: &Approvals,
     ) -> Result<Self, LoadError> {
-        let Declaration { name, version, description, kitfox, permissions: requested } =
+        let Declaration { name, version, description, kitfox, permissions: requested, allow } =
             declaration;
         let place = permissions_file(&files.path);
         let wrong = |Wrong { message, remedy }| LoadError::new(&place, message).remedy(remedy);
@@ -45,13 +48,15 @@ impl Manifest {
         if let Some(kitfox) = &kitfox {
             check_api(kitfox).map_err(wrong)?;
         }
-        let operator = config.by_name.get(&name).and_then(|it| it.permissions.as_ref());
+        let operator = config.by_name.get(&name);
+        let allow = operator.map_or_else(|| allow.clone(), |it| allow.clone().and(&it.allow));
+        let operator = operator.and_then(|it| it.permissions.as_ref());
         let permissions = requested.narrow(operator).map_err(|err| {
             LoadError::new("kitfox.toml", format!("`plugins.{name}` is wrong: {err}"))
         })?;
         let approved = is_approved(&name, &requested, config.trust, approvals);
         let path = files.path.clone();
-        Ok(Self { name, path, version, description, permissions, requested, approved })
+        Ok(Self { name, path, version, description, permissions, requested, allow, approved })
     }
 
     /// Where the plugin states its permissions: `plugins/hello.rhai`, `plugins/cat-lounge/plugin.toml`.
@@ -135,8 +140,10 @@ mod tests {
         let mut by_name = BTreeMap::new();
         if let Some(text) = weather {
             let permissions = Some(written(text));
-            by_name
-                .insert("weather".to_owned(), PluginConfig { permissions, env: BTreeMap::new() });
+            by_name.insert(
+                "weather".to_owned(),
+                PluginConfig { permissions, allow: Allow::default(), env: BTreeMap::new() },
+            );
         }
         PluginsConfig { trust, by_name, allow_addresses: Vec::new() }
     }

@@ -30,7 +30,7 @@ use serde_json::Value;
 use crate::{
     config::PluginLimits,
     load_error::LoadError,
-    tool::{CallContext, Tool, ToolError, ToolProvider, TurnRequest},
+    tool::{CallContext, Tool, ToolError, ToolProvider, ToolSpec, TurnRequest},
 };
 
 use self::joined::Joined;
@@ -130,16 +130,24 @@ pub fn is_compiled(
 /// The tools of a plugin as the turn calls them.
 pub fn tools(plugin: &Arc<dyn Plugin>) -> Vec<Tool> {
     let registration = plugin.registration();
+    let allow = &plugin.manifest().allow;
+    let gated = |spec: &Arc<ToolSpec>| match allow.is_everyone() {
+        true => spec.clone(),
+        false => {
+            let spec = ToolSpec::clone(spec);
+            Arc::new(ToolSpec { allow: spec.allow.clone().and(allow), ..spec })
+        }
+    };
     let own = registration.tools.iter().map(|(spec, handler)| Tool {
-        spec: spec.clone(),
+        spec: gated(spec),
         provider: Arc::new(PluginTool { plugin: plugin.clone(), handler: *handler }),
     });
     let agents = registration.agent_tools.iter().map(|tool| Tool {
-        spec: tool.spec.clone(),
+        spec: gated(&tool.spec),
         provider: Arc::new(AgentToolProvider { plugin: plugin.clone(), tool: tool.clone() }),
     });
     let clients = registration.client_tools.iter().map(|tool| Tool {
-        spec: tool.spec.clone(),
+        spec: gated(&tool.spec),
         provider: Arc::new(ClientToolProvider { plugin: plugin.clone(), tool: tool.clone() }),
     });
     own.chain(agents).chain(clients).collect()

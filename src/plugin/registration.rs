@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::{
     plugin::{HandlerId, Parameters, declaration::Wrong, fields::list, toml_file::nearest},
     tool::ToolSpec,
+    user::Allow,
 };
 
 /// What a plugin offers.
@@ -85,14 +86,14 @@ pub struct ClientTool {
 }
 
 impl AgentTool {
-    pub fn new(name: String, description: String, agent: String, stop: bool) -> Self {
+    pub fn new(name: String, description: String, agent: String, stop: bool, allow: Allow) -> Self {
         let parameters = json!({
             "type": "object",
             "properties": { "input": { "type": "string", "description": "What the agent is asked." } },
             "required": ["input"],
             "additionalProperties": false,
         });
-        let spec = ToolSpec { stop, ..ToolSpec::new(name, description, parameters) };
+        let spec = ToolSpec { stop, allow, ..ToolSpec::new(name, description, parameters) };
         Self { spec: Arc::new(spec), agent, stop }
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     config::RawPermissions,
     load_error::LoadError,
     plugin::{Permissions, permission},
+    user::Allow,
 };
 
 /// Reads a small TOML file with all its mistakes told at once, each with its place.
@@ -108,6 +109,20 @@ impl<'a> TomlFile<'a> {
         }
         // Its entries were refused one by one, where they stand.
         Permissions::parse(&written).unwrap_or_default()
+    }
+
+    pub fn allow(&mut self, (key, _, value, span): &Entry<'_, '_>) -> Allow {
+        let texts = value.as_array().map(|it| it.iter().map(|it| it.get_ref().as_str()));
+        let words: Option<Option<Vec<String>>> =
+            texts.map(|it| it.map(|it| it.map(str::to_owned)).collect());
+        let Some(Some(words)) = words else {
+            self.refuse_kind(span.clone(), key, "a list of strings", value);
+            return Allow::default();
+        };
+        Allow::parse(&words).unwrap_or_else(|err| {
+            self.refuse(span.clone(), err, None);
+            Allow::default()
+        })
     }
 
     fn list(&mut self, (key, _, value, span): &Entry<'_, '_>) -> Vec<String> {

@@ -34,6 +34,7 @@ const KEYS: &[&str] = &[
     "attachments",
     "start",
     "when",
+    "allow",
 ];
 
 /// A file of an agent, taken apart.
@@ -177,6 +178,7 @@ fn read(root: &Table<'_>, path: &str, values: &mut Vec<Source>) -> FrontMatter {
             .get("when")
             .and_then(|it| it.table(&["tool_choice"])?.get("tool_choice")?.text_or_texts())
             .unwrap_or_default(),
+        allow: root.allow(),
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
         document::{Place, list_of},
     },
     load_error::LoadError,
+    user::Allow,
 };
 
 pub use self::tool_globs::ToolGlobs;
@@ -85,6 +86,8 @@ pub struct FrontMatter {
     pub start: Start,
     /// Composer tool ids that select this agent.
     pub when_tool_choice: Vec<String>,
+    /// Who may talk to it.
+    pub allow: Allow,
 }
 
 impl Default for FrontMatter {
@@ -103,6 +106,7 @@ impl Default for FrontMatter {
             attachments: AttachmentRules::default(),
             start: Start::default(),
             when_tool_choice: Vec::new(),
+            allow: Allow::default(),
         }
     }
 }
@@ -244,6 +248,18 @@ impl Prompts {
     pub fn agents(&self) -> impl Iterator<Item = &Arc<Agent>> {
         let built_in = self.built_in.iter().filter(|_| self.agents.is_empty());
         self.agents.values().chain(built_in)
+    }
+
+    /// The same without the agents that are not admitted.
+    #[must_use]
+    pub fn only(&self, admits: impl Fn(&Agent) -> bool) -> Self {
+        let mut prompts = self.clone();
+        prompts.agents.retain(|_, agent| admits(agent));
+        // Where the project has agents, it stands in for `assistant` alone.
+        if prompts.agents.is_empty() && !self.agents.is_empty() {
+            prompts.built_in = None;
+        }
+        prompts
     }
 
     pub fn find(&self, id: &str) -> Option<&Arc<Agent>> {

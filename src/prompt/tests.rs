@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use super::{AttachmentRules, History, HistoryForm, Prompts, Reasoning, Start, Titles, ToolGlobs};
-use crate::{config::ModelConfig, load_error::LoadError};
+use crate::{config::ModelConfig, load_error::LoadError, user::Allow};
 
 fn files(files: &[(&str, &str)]) -> BTreeMap<String, Arc<str>> {
     files.iter().map(|(path, text)| ((*path).to_owned(), Arc::from(*text))).collect()
@@ -271,7 +271,7 @@ fn front_matter_that_is_wrong_is_named_with_its_place() {
     assert_snapshot!(say("nmae: A\nhistory:\n  item: 3\ncolour: blue"), @r"
     prompts/a.md:2:1: unknown key `nmae` (did you mean `name`?)
     prompts/a.md:4:3: unknown key `history.item` (did you mean `items`?)
-    prompts/a.md:5:1: unknown key `colour` (known here: `name`, `model`, `tools`, `stop_after`, `history`, `temperature`, `reasoning`, `hosted`, `allow_cancel`, `titles`, `attachments`, `start`, `when`)
+    prompts/a.md:5:1: unknown key `colour` (known here: `name`, `model`, `tools`, `stop_after`, `history`, `temperature`, `reasoning`, `hosted`, `allow_cancel`, `titles`, `attachments`, `start`, `when`, `allow`)
     ");
     assert_snapshot!(say("tools: 3\nstop_after: [a, {}]\nhistory: { items: 0, form: text }\ntemperature: hot\nreasoning: low"), @r"
     prompts/a.md:2:8: `tools` must be a list, not `3`
@@ -337,6 +337,7 @@ fn agents_that_name_a_model_that_is_not_there_are_told() {
         provider: "demo".to_owned(),
         model: "demo".to_owned(),
         label: name.to_owned(),
+        allow: Allow::default(),
     };
     let models = ["default", "fast"].map(|it| (it.to_owned(), model(it)));
     assert_snapshot!(lines(&prompts.check_models(&BTreeMap::from(models))), @r"

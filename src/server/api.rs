@@ -34,20 +34,20 @@ pub async fn generation(
     State(server): State<Server>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    admit(&server, &headers).await?;
-    Ok(fresh(show_generation(&server.app.generation())))
+    let user = admit(&server, &headers).await?;
+    Ok(fresh(show_generation(&server.app.generation().seen_by(user.as_ref()))))
 }
 
 /// `GET /api/tools`
 pub async fn tools(State(server): State<Server>, headers: HeaderMap) -> Result<Response, ApiError> {
-    admit(&server, &headers).await?;
-    Ok(fresh(show_tools(&server.app.generation())))
+    let user = admit(&server, &headers).await?;
+    Ok(fresh(show_tools(&server.app.generation().seen_by(user.as_ref()))))
 }
 
 /// `GET /api/mcp`
 pub async fn mcp(State(server): State<Server>, headers: HeaderMap) -> Result<Response, ApiError> {
-    admit(&server, &headers).await?;
-    Ok(fresh(json!(server.app.generation().mcp.statuses())))
+    let user = admit(&server, &headers).await?;
+    Ok(fresh(json!(server.app.generation().seen_by(user.as_ref()).mcp.statuses())))
 }
 
 /// `GET /api/events`: each generation that comes into force, and the tool calls in the caller's threads.
@@ -85,7 +85,7 @@ fn is_open(reach: Reach, config: &Config) -> bool {
 fn nobody_logs_in(auth: &AuthConfig) -> bool {
     auth.modes.iter().all(|it| match it {
         AuthMode::Session | AuthMode::Header => true,
-        AuthMode::Token | AuthMode::Jwt => false,
+        AuthMode::Token | AuthMode::Jwt | AuthMode::Oidc => false,
     })
 }
 
@@ -106,7 +106,8 @@ async fn watch(app: App, user: Option<User>, sender: mpsc::Sender<Watched>) {
     let mut changes = app.changes();
     let mut servers = app.mcp.changes();
     let mut inspections = app.inspector.subscribe();
-    let mut next = Watched::Generation(show_generation(&app.generation()));
+    let shown = || show_generation(&app.generation().seen_by(user.as_ref()));
+    let mut next = Watched::Generation(shown());
     loop {
         if sender.send(next).await.is_err() {
             return;
@@ -116,11 +117,11 @@ async fn watch(app: App, user: Option<User>, sender: mpsc::Sender<Watched>) {
                 () = sender.closed() => return,
                 () = app.stopping.cancelled() => return,
                 result = changes.changed() => match result {
-                    Ok(()) => break Watched::Generation(show_generation(&app.generation())),
+                    Ok(()) => break Watched::Generation(shown()),
                     Err(_) => return,
                 },
                 Ok(()) = servers.changed() => {
-                    break Watched::Generation(show_generation(&app.generation()));
+                    break Watched::Generation(shown());
                 }
                 inspection = inspections.recv() => match inspection {
                     Ok(it) if user.as_ref().is_some_and(|user| user.key == it.user) => {
@@ -209,7 +210,7 @@ mod tests {
     use crate::{
         plugin::Permissions,
         tool::{Approval, CallContext, ToolError, ToolProvider},
-        user::UserKey,
+        user::{Allow, UserKey},
     };
 
     use super::*;
@@ -245,6 +246,7 @@ mod tests {
             timeout: None,
             mcp: false,
             server: None,
+            allow: Allow::default(),
         };
         let tool = Tool { spec: Arc::new(spec), provider: Arc::new(Nobody) };
         insta::assert_snapshot!(show_tool(&tool), @r#"{"name":"hello","description":"Says hello.","parameters":{"type":"object"},"stop":false,"parallel":true,"approval":"never","mcp":false,"origin":"plugins/hello.rhai"}"#);
@@ -260,6 +262,7 @@ mod tests {
             description: None,
             permissions: Permissions::default(),
             requested,
+            allow: Allow::default(),
             approved: false,
         };
         let shown = show_plugin(&manifest);

@@ -63,7 +63,10 @@ pub async fn options(server: &Server, request: Request) -> Result<Response, ApiE
     let headers = request.headers();
     let caller = auth::authenticate(server, headers, NewSession::Make).await?;
     let context = context::gather(server, headers, Some(&caller), &[]);
-    let options = ops::options(&server.app, &context)?;
+    let mut options = ops::options(&server.app, &context)?;
+    if let Some(login) = auth::show_login(&server.app.generation().config, &caller) {
+        options["login"] = login;
+    }
     Ok(for_caller(Json(options).into_response(), caller.set_cookie))
 }
 

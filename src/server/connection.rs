@@ -1,8 +1,8 @@
 use std::{io, pin::pin, time::Duration};
 
 use anyhow::Context as _;
-use axum::Router;
-use hyper::server::conn::http1;
+use axum::{Router, http::Request};
+use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -12,11 +12,12 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
 use crate::app::App;
 
-use super::router;
+use super::{auth::Peer, router};
 
 /// For the head of a request, and for the next one on an open connection.
 const HEAD_TIME: Duration = Duration::from_secs(30);
@@ -88,11 +89,18 @@ async fn serve_connection(
     if let Err(err) = stream.set_nodelay(true) {
         debug!(error = %err, "a connection keeps its delay: {err}");
     }
+    let peer = stream.peer_addr().ok().map(|it| Peer(it.ip()));
+    let service = router.map_request(move |mut request: Request<Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
+        request
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(BUFFER_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let mut connection = pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,

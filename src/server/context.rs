@@ -3,10 +3,10 @@ use serde_json::{Map, Value};
 
 use crate::context::{ContextSources, RequestContext};
 
-use super::{Server, auth::Caller};
-
-/// The field of a login under which its own token is known.
-const ACCESS_TOKEN: &str = "access_token";
+use super::{
+    Server,
+    auth::{ACCESS_TOKEN, Caller},
+};
 
 /// What the request brings beside its operation: its headers, and what the client sent as `metadata`.
 pub fn gather(

@@ -1,6 +1,6 @@
 //! What users entrust to this server: entered, connected, listed and taken away, never shown.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
 use axum::{
     Json,
@@ -265,7 +265,7 @@ async fn delete(server: &Server, user: &User, name: &str) -> Result<(), ApiError
     if deleted { Ok(()) } else { Err(not_found()) }
 }
 
-async fn list(generation: &Generation, user: &User) -> Result<Vec<Entry>, ApiError> {
+async fn list(generation: &Arc<Generation>, user: &User) -> Result<Vec<Entry>, ApiError> {
     let credentials = &generation.host.credentials;
     let vault = credentials.accounts().vault().of(&user.key);
     let entered = vault.list(SealedKind::Entered).await.map_err(vault_error)?;
@@ -279,7 +279,7 @@ async fn list(generation: &Generation, user: &User) -> Result<Vec<Entry>, ApiErr
         let (name, label) = (name.to_owned(), label.to_owned());
         entries.push(Entry { kind: Kind::Entered, name, label, since });
     }
-    for target in generation.login_targets() {
+    for target in generation.seen_by(Some(user)).login_targets() {
         let since = since(&tokens, &target.key);
         if since.is_none() && !target.has_logins() {
             continue;

@@ -27,6 +27,16 @@ pub struct ApiError {
     closes: bool,
     /// What is wrong with who is asking.
     login: Option<Login>,
+    ways: Option<Ways>,
+}
+
+/// How somebody may show who they are: what a page's login gate goes on with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ways {
+    /// Those of `auth.mode`, in its order.
+    pub methods: Vec<&'static str>,
+    /// Where a browser logs in, where there is such a place.
+    pub sign_in: Option<String>,
 }
 
 /// Why nobody is known to be asking: what a page's login gate decides by.
@@ -59,7 +69,27 @@ impl ApiError {
             header: None,
             closes: false,
             login: None,
+            ways: None,
         }
+    }
+
+    /// The same with `ways`, where nobody is known to be asking.
+    #[must_use]
+    pub fn with_ways(self, ways: impl FnOnce() -> Ways) -> Self {
+        if self.status != StatusCode::UNAUTHORIZED {
+            return self;
+        }
+        Self { login: self.login.or(Some(Login::Invalid)), ways: Some(ways()), ..self }
+    }
+
+    /// As people read it.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Nobody is known to be asking, and no token would change that.
+    pub fn login_without_token(login: Login, message: impl Into<String>) -> Self {
+        Self { login: Some(login), ..Self::unauthorized(message) }
     }
 
     /// Nobody is known to be asking (RFC 6750 §3).
@@ -141,6 +171,12 @@ impl ApiError {
         }
         if let Some(login) = self.login {
             body.insert("login".to_owned(), login.as_str().into());
+        }
+        if let Some(Ways { methods, sign_in }) = &self.ways {
+            body.insert("methods".to_owned(), methods.clone().into());
+            if let Some(sign_in) = sign_in {
+                body.insert("sign_in".to_owned(), sign_in.as_str().into());
+            }
         }
         if let Some(request_id) = request_id {
             body.insert("request_id".to_owned(), request_id.into());

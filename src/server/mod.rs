@@ -18,6 +18,7 @@ mod mcp;
 mod oauth;
 mod page;
 mod routes;
+mod sign_in;
 mod simple;
 mod sse;
 mod trace;
@@ -38,18 +39,21 @@ use tracing::Span;
 use crate::app::App;
 
 use self::{
-    auth::{Sessions, Verifiers},
+    auth::{Providers, Sessions},
     error::ApiError,
     guard::Reach,
 };
 
-pub use self::{connection::serve, local::Local};
+#[cfg(test)]
+pub use self::auth::Peer;
+pub use self::{auth::Verifiers, connection::serve, local::Local};
 
 /// Paths that no mount of a plugin may take, nor anything below them.
 const BUILT_IN: &[&str] = &[
     "/x",
     "/api",
     "/assistant",
+    "/auth",
     "/credentials",
     "/mcp",
     "/oauth",
@@ -66,13 +70,20 @@ pub struct Server {
     pub reach: Reach,
     pub sessions: Arc<Sessions>,
     pub verifiers: Arc<Verifiers>,
+    pub providers: Arc<Providers>,
 }
 
 /// Every route of the server.
 pub fn router(app: App) -> Router {
     // As it was at start: a later change of `listen` waits for a restart.
     let reach = Reach::of(&app.generation().config.server);
-    let server = Server { app, reach, sessions: Arc::default(), verifiers: Arc::default() };
+    let server = Server {
+        app,
+        reach,
+        sessions: Arc::default(),
+        verifiers: Arc::default(),
+        providers: Arc::default(),
+    };
     let mut router = Router::new()
         .route("/", get(page::index))
         .route("/healthz", get(health::live))
@@ -83,6 +94,9 @@ pub fn router(app: App) -> Router {
         .route("/api/events", get(api::events))
         .route("/api/credentials", get(credentials::all))
         .route("/api/credentials/{name}", put(credentials::put).delete(credentials::remove))
+        .route("/auth/login", get(sign_in::begin))
+        .route("/auth/callback", get(sign_in::callback))
+        .route("/auth/logout", post(sign_in::end))
         .route("/credentials", get(credentials::index).post(credentials::submit))
         .route("/oauth/start/{key}", get(oauth::start))
         .route("/oauth/callback", get(oauth::callback))
@@ -156,7 +170,8 @@ async fn wrong_method() -> ApiError {
 /// Host, Origin and CORS, on every route.
 async fn guard(State(server): State<Server>, request: Request, next: Next) -> Response {
     let config = server.app.generation().config.clone();
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    auth::forget_untrusted(&config.auth, &mut parts);
     let passed = match guard::check(&config.server, server.reach, &parts) {
         Ok(passed) => passed,
         // Its body is not read.

@@ -51,7 +51,7 @@ pub async fn start(
             "This link is another user's, or of another browser: open it in the browser in which you chat.",
         ));
     }
-    let generation = server.app.generation();
+    let generation = server.app.generation().seen_by(Some(&caller.user));
     let Some(target) = generation.login_targets().find(|it| it.key == key) else {
         return Err(ApiError::no_such_path());
     };

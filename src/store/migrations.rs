@@ -37,6 +37,7 @@ const STEPS: &[Step] = steps! {
     3 "waiting calls" "0003_waiting_calls.sql"
     4 "sealed" "0004_sealed.sql"
     5 "turn leases" "0005_turn_leases.sql"
+    6 "logins" "0006_logins.sql"
 };
 
 /// A step, and whether the database has taken it.

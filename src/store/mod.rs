@@ -11,6 +11,7 @@ mod errors;
 mod items;
 mod kv;
 mod list;
+mod logins;
 mod migrations;
 mod mysql;
 mod pool;
@@ -50,6 +51,7 @@ pub use self::{
     attachments::StoredAttachment,
     blobs::{BlobReader, BlobWriter, Blobs},
     kv::{KvScope, KvStore},
+    logins::Login,
     migrations::MigrationState,
     sealed::{Ciphertext, Resealable, Sealed, SealedKind},
     transfer::{FORMAT, Header, Imported, ItemLine, Line, Selection, ThreadLine, VERSION},

@@ -48,6 +48,15 @@ impl Server {
     }
 
     /// The same, over a store that may hold something already.
+    pub async fn start_with_on(
+        files: &[(&str, &str)],
+        environment: &[(&str, &str)],
+        store: &str,
+    ) -> Self {
+        Self::begin(files, environment, store, false).await
+    }
+
+    /// The same, over a store that may hold something already.
     pub async fn start_on(files: &[(&str, &str)], store: &str) -> Self {
         Self::begin(files, &[], store, false).await
     }
@@ -74,10 +83,18 @@ impl Server {
             environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let mut environment = Environment(environment.collect());
         environment.0.entry("KITFOX_AUTH__MODE".to_owned()).or_insert_with(|| "header".to_owned());
-        let models = Models::with_provider("default", Arc::new(model.clone()));
         let database =
             if store == "sqlite::memory:" { TestDatabase::asked_for().await } else { None };
         let store = database.as_ref().map_or_else(|| store.to_owned(), TestDatabase::url);
+        let mut models = Models::with_provider("default", Arc::new(model.clone()));
+        // The script answers for all models that the project names.
+        let config = files.iter().find(|(path, _)| *path == "kitfox.toml").map_or("", |it| it.1);
+        for line in config.lines() {
+            let key = line.trim().strip_prefix("[models.").and_then(|it| it.strip_suffix(']'));
+            if let Some(key) = key {
+                models = models.and_provider(key, Arc::new(model.clone()));
+            }
+        }
         let app = App::start(Options {
             project: folder.path().to_owned(),
             environment,
@@ -164,6 +181,11 @@ impl Server {
     }
 }
 
+/// The store of a server that a test starts without saying which: it holds nothing of another test.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whoever runs the tests says so, and no configuration"
+)]
 /// Runs a conversation on a project with these files and renders what the client sees.
 ///
 /// Each line of `script` that begins with `user`, `retry`, `output JSON`, `answer JSON` or `as NAME` acts; the lines that follow it

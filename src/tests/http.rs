@@ -15,7 +15,7 @@ use tokio_stream::StreamExt;
 
 use crate::{
     model::{ScriptedResponse, ScriptedStep},
-    server,
+    server::{self, Peer},
     tests::harness::{Server, event_line, events, input, json_body, text},
 };
 
@@ -156,12 +156,15 @@ async fn a_watcher_is_told_of_every_generation_until_the_server_stops() {
 
 #[tokio::test]
 async fn what_is_in_force_is_not_for_everyone_on_a_public_server() {
-    let public = [("KITFOX_SERVER__LISTEN", "0.0.0.0:8000")];
+    let proxies = ("KITFOX_AUTH__TRUSTED_PROXIES", "[\"10.0.0.7\"]");
+    let public = [("KITFOX_SERVER__LISTEN", "0.0.0.0:8000"), proxies];
     let server = Server::start_with(&[], &public).await;
     for path in ["/api/generation", "/api/tools", "/api/events"] {
         let response = server.send(request(Method::GET, path, &[], "")).await;
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{path}");
-        let response = server.send(request(Method::GET, path, &[("x-user-id", "ada")], "")).await;
+        let mut known = request(Method::GET, path, &[("x-user-id", "ada")], "");
+        known.extensions_mut().insert(Peer([10, 0, 0, 7].into()));
+        let response = server.send(known).await;
         assert_eq!(response.status(), StatusCode::FORBIDDEN, "{path}");
     }
 }

@@ -131,6 +131,22 @@ fn every_configuration_of_the_readme_and_the_examples_is_understood() {
     }
 }
 
+#[test]
+fn every_configuration_of_the_page_on_identity_is_understood() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = read(&root.join("docs/identity.md"));
+    let blocks: Vec<_> = page.split("```toml\n").skip(1).collect();
+    assert!(blocks.len() > 5);
+    for block in blocks {
+        let text = block.split("```").next().unwrap();
+        let variables = ["KITFOX_CLIENT_SECRET", "OPENAI_API_KEY"];
+        let variables = variables.map(|it| (it.to_owned(), "secret".to_owned()));
+        if let Err(errors) = Config::parse(Some(text), &Environment(variables.into()), root) {
+            panic!("{text}: {errors:?}");
+        }
+    }
+}
+
 /// But for Rust, where it names its modules.
 #[test]
 fn what_makes_components_of_the_examples_is_what_new_writes() {

@@ -47,6 +47,7 @@ fn each_outside_crate_is_known_to_one_place() {
         ("multer", &["server/attachments"]),
         ("jsonwebtoken", &["server/auth/jwt"]),
         ("moka", &["server/auth/jwt"]),
+        ("ring", &["server/auth/jwt"]),
         ("sqlx", &["store"]),
         ("sqlx_core", &["store"]),
         ("object_store", &["store/blobs"]),

@@ -168,7 +168,8 @@ impl UserVault<'_> {
         Ok(self.vault.store.of(self.user).replace_sealed(old, &ciphertext, expires_at).await?)
     }
 
-    async fn seal(
+    /// What only [`Self::unseal`] makes a text of again, for the same user, kind and name: to be kept elsewhere.
+    pub async fn seal(
         &self,
         kind: SealedKind,
         name: &str,
@@ -179,15 +180,24 @@ impl UserVault<'_> {
         Ok(cipher::seal(ring.newest(), purpose, text.expose_secret()))
     }
 
-    async fn open(&self, sealed: Sealed) -> Result<Opened, VaultError> {
+    pub async fn unseal(
+        &self,
+        kind: SealedKind,
+        name: &str,
+        ciphertext: &Ciphertext,
+    ) -> Result<SecretString, VaultError> {
         let ring = self.vault.keys.load().await?;
-        let unreadable = |reason| VaultError::Unreadable { name: sealed.name.clone(), reason };
+        let unreadable = |reason| VaultError::Unreadable { name: name.to_owned(), reason };
         let key = ring
-            .find(&sealed.ciphertext.key_id)
+            .find(&ciphertext.key_id)
             .ok_or_else(|| unreadable("the key that it was sealed with is not there"))?;
-        let purpose = Purpose { owner: self.user, kind: sealed.kind, name: &sealed.name };
-        let text = cipher::open(key, purpose, &sealed.ciphertext)
-            .ok_or_else(|| unreadable("it is damaged, or another's"))?;
+        let purpose = Purpose { owner: self.user, kind, name };
+        cipher::open(key, purpose, ciphertext)
+            .ok_or_else(|| unreadable("it is damaged, or another's"))
+    }
+
+    async fn open(&self, sealed: Sealed) -> Result<Opened, VaultError> {
+        let text = self.unseal(sealed.kind, &sealed.name, &sealed.ciphertext).await?;
         Ok(Opened { text, sealed })
     }
 }

@@ -8,12 +8,13 @@ export const ENDPOINT = document.querySelector('meta[name="chatkit-endpoint"]')?
 const REPEATS = 5;
 const LONGEST_WAIT = 15_000;
 
-/** The server refused a request, with a status and its own words. */
+/** The server refused a request, with a status and its own words; `signIn` is where its users log in, if they do. */
 export class Refused extends Error {
-  constructor(status, message) {
+  constructor(status, message, signIn) {
     super(message);
     this.name = "Refused";
     this.status = status;
+    this.signIn = signIn;
   }
 }
 
@@ -82,12 +83,39 @@ function isType(response, type) {
   return (response.headers.get("content-type") ?? "").toLowerCase().startsWith(type);
 }
 
+/** Ends the login of this browser, and gives the address where it goes on. */
+export async function signOut(path) {
+  let response;
+  try {
+    response = await fetch(path, { method: "POST", headers: { accept: "application/json" } });
+  } catch (err) {
+    throw lost(err, "the server cannot be reached");
+  }
+  if (!response.ok) throw await refused(response);
+  return webAddress((await response.json()).location);
+}
+
+/** The address, if it is one that a browser may be sent to. */
+export function webAddress(text) {
+  const url = typeof text === "string" ? parse(text) : undefined;
+  return url && /^https?:$/.test(url.protocol) ? url.href : undefined;
+}
+
+function parse(text) {
+  try {
+    return new URL(text, location.href);
+  } catch {
+    return undefined;
+  }
+}
+
 async function refused(response) {
-  const words = await response.json().then((it) => it?.message, () => undefined);
+  const body = await response.json().catch(() => undefined);
+  const words = body?.message;
   const wait = Number(response.headers.get("retry-after"));
   let message = typeof words === "string" && words !== "" ? words : standardWords(response.status);
   if (response.status === 429 && wait > 0) message += ` (try again in ${wait} s)`;
-  return new Refused(response.status, message);
+  return new Refused(response.status, message, webAddress(body?.sign_in));
 }
 
 function standardWords(status) {

@@ -1,5 +1,5 @@
 /** The page: which conversation is open, the composer, the start screen, and how the parts meet. */
-import { ConnectionLost, ENDPOINT, Refused, call, find } from "./api.js";
+import { ConnectionLost, ENDPOINT, Refused, call, find, signOut, webAddress } from "./api.js";
 import { Conversation, sentence } from "./conversation.js";
 import { el, icon, iconButton, memory } from "./dom.js";
 import { Inspector } from "./inspector.js";
@@ -294,6 +294,7 @@ async function loadOptions() {
   }
   showStart();
   showModels();
+  showLogin();
   uploads.offer(options.attachments);
 }
 
@@ -334,7 +335,10 @@ function alertText(level, text, action) {
 function alertOf(err, again) {
   const reload = el("button", { type: "button", onclick: () => location.reload() }, "Reload the page");
   if (err.name === "AbortError") return;
-  if (err instanceof Refused && err.status === 401) {
+  if (err instanceof Refused && err.status === 401 && err.signIn) {
+    const signIn = el("button", { type: "button", onclick: () => leaveToSignIn(err.signIn) }, "Sign in");
+    alertText("info", `${sentence(err.message)} What you typed stays here.`, signIn);
+  } else if (err instanceof Refused && err.status === 401) {
     alertText("info", `You are not signed in: ${err.message.replace(/\.$/, "")}. Sign in, then reload this page; what you typed stays here.`, reload);
   } else if (err instanceof ConnectionLost) {
     alertText("danger", `${sentence(err.message)} Is it running, and are you online? What you typed stays here.`, again && el("button", { type: "button", onclick: again }, "Try again"));
@@ -344,6 +348,37 @@ function alertOf(err, again) {
     console.error(err);
     alertText("danger", "Something went wrong in this page. Reloading it may help.", reload);
   }
+}
+
+/** Goes to where users log in, and comes back to where the page is now. */
+function leaveToSignIn(signIn) {
+  keepDraft();
+  const url = new URL(signIn);
+  if (url.origin === location.origin) url.searchParams.set("next", location.pathname + location.search + location.hash);
+  location.assign(url);
+}
+
+/** Who is signed in, or the way in, where users log in by this page. */
+function showLogin() {
+  const { login } = options;
+  const account = at("account");
+  account.hidden = login === undefined;
+  if (login === undefined) return;
+  const leave = async () => {
+    try {
+      location.assign((await signOut(webAddress(login.sign_out))) ?? location.pathname);
+    } catch (err) {
+      alertOf(err);
+    }
+  };
+  const signIn = webAddress(login.sign_in);
+  const name = signIn ? "Not signed in" : login.name || login.email || "Signed in";
+  account.replaceChildren(
+    el("span", { class: "account-name", title: login.email }, name),
+    signIn
+      ? el("button", { type: "button", class: "quiet", onclick: () => leaveToSignIn(signIn) }, "Sign in")
+      : el("button", { type: "button", class: "quiet", onclick: leave }, "Sign out"),
+  );
 }
 
 function clearAlerts() {

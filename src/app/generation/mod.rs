@@ -1,3 +1,4 @@
+mod audience;
 mod names;
 mod pinned;
 mod servers;
@@ -9,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     app::files::ProjectFiles,
-    config::{Config, Environment},
+    config::{AuthMode, Config, Environment},
     credential::InPrompt,
     load_error::LoadError,
     mcp::{self, Hub, Servers},
@@ -56,6 +57,8 @@ pub struct Generation {
     pub lock: Option<Arc<PluginLock>>,
     /// What is not in force, and why.
     pub errors: Vec<LoadError>,
+    /// Whether something in it is not for everyone.
+    is_gated: bool,
     /// What each part was made of, by its path.
     parts: Arc<BTreeMap<String, Part>>,
 }
@@ -136,7 +139,9 @@ impl Generation {
             Some(previous) if previous.id == id => previous.created_at,
             _ => crate::chatkit::now(),
         };
+        let is_gated = audience::is_gated(&config, &prompts, &tools, &mcp);
         Ok(Self {
+            is_gated,
             id,
             created_at,
             config,
@@ -286,6 +291,11 @@ fn build_host(
     let store = surroundings.store.clone();
     let host = Host::new(Arc::new(config), models, store, approvals, surroundings.logins);
     warnings.extend(host.credentials.problem());
+    if host.config.auth.modes.contains(&AuthMode::Oidc)
+        && let Err(err) = surroundings.logins.vault().keys().check()
+    {
+        warnings.push(LoadError::new("kitfox.toml", err.to_string()));
+    }
     warnings.extend(host.errors().iter().cloned());
     warnings.extend(mcp::address_rules(&host.config).1);
     Ok((Arc::new(host), warnings))

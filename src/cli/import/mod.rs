@@ -84,7 +84,7 @@ impl Import {
                 return Ok(ExitCode::FAILURE);
             }
         };
-        let method = config.auth.modes.first().map_or("session", |it| it.as_str());
+        let method = config.auth.modes.first().map_or("session", |it| it.name());
         let entries = self.entries(method)?;
         let store = if self.dry_run {
             None

@@ -3,11 +3,13 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use crate::config::{
-    AuthConfig, AuthMode, BearerToken, ClaimNames, JwtConfig, JwtKeys,
+    AuthConfig, AuthMode, BearerToken, ClaimNames, JwtConfig, JwtKeys, ServerConfig,
     document::{Content, Field, Table, list_of},
 };
+use crate::net::Networks;
 
 use super::{
+    oidc::read_oidc,
     read_duration,
     server::{read_header_name, read_url},
 };
@@ -16,12 +18,15 @@ use super::{
 pub const ALGORITHMS: &[&str] =
     &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
 
-pub fn read_auth(root: &Table<'_>, project: &Path) -> AuthConfig {
-    let table = root.table("auth", &["mode", "header", "tokens", "jwt"]);
+pub fn read_auth(root: &Table<'_>, project: &Path, server: &ServerConfig) -> AuthConfig {
+    let known = ["mode", "header", "trusted_proxies", "tokens", "jwt", "oidc"];
+    let table = root.table("auth", &known);
     let header = table.get("header").and_then(|it| read_header_name(&it));
     let modes = table.get("mode").map_or_else(|| vec![AuthMode::Session], |it| read_modes(&it));
     let tokens = read_tokens(&table);
+    let trusted_proxies = table.get("trusted_proxies").map(|it| read_networks(&it));
     let jwt = table.get("jwt").and_then(|it| read_jwt(&it, project));
+    let oidc = table.get("oidc").and_then(|it| read_oidc(&it, server));
     if let Some(mode) = table.get("mode") {
         if modes.contains(&AuthMode::Token) && table.get("tokens").is_none() {
             mode.refuse_with_remedy(
@@ -35,8 +40,49 @@ pub fn read_auth(root: &Table<'_>, project: &Path) -> AuthConfig {
                 "add `[auth.jwt]` with `issuer` and `audience`",
             );
         }
+        if modes.contains(&AuthMode::Oidc) && table.get("oidc").is_none() {
+            mode.refuse_with_remedy(
+                "`auth.mode` names `oidc`, and nothing says where users log in",
+                "add `[auth.oidc]` with `issuer` and `client_id`",
+            );
+        }
+        if modes.contains(&AuthMode::Header)
+            && !server.listens_on_loopback()
+            && trusted_proxies.is_none()
+        {
+            mode.refuse_with_remedy(
+                format!(
+                    "`auth.mode` is `header`, and the server listens on `{}`: whoever reaches it there could send \
+                     the header, and be anyone",
+                    server.listen
+                ),
+                "add `trusted_proxies = [\"10.0.0.7\"]` to `[auth]`, with the addresses or networks of the proxies \
+                 that set it, or let `[server] listen` be `127.0.0.1:8000`",
+            );
+        }
     }
-    AuthConfig { modes, header: header.unwrap_or_else(|| "X-User-ID".to_owned()), tokens, jwt }
+    AuthConfig {
+        modes,
+        header: header.unwrap_or_else(|| "X-User-ID".to_owned()),
+        trusted_proxies: trusted_proxies.flatten(),
+        tokens,
+        jwt,
+        oidc,
+    }
+}
+
+fn read_networks(field: &Field<'_>) -> Option<Networks> {
+    let entries = field.text_or_texts()?;
+    match Networks::parse(&entries) {
+        Ok(networks) => Some(networks),
+        Err(entry) => {
+            field.refuse_with_remedy(
+                format!("`{entry}` in `{}` is no address", field.path),
+                "write an address as `10.0.0.7`, or a network as `10.0.0.0/8`",
+            );
+            None
+        }
+    }
 }
 
 fn read_modes(field: &Field<'_>) -> Vec<AuthMode> {
@@ -71,16 +117,8 @@ fn read_mode(field: &Field<'_>) -> Option<AuthMode> {
         ("header", AuthMode::Header),
         ("token", AuthMode::Token),
         ("jwt", AuthMode::Jwt),
+        ("oidc", AuthMode::Oidc),
     ];
-    if let Content::Text(text) | Content::Untyped { text, .. } = &field.node.content
-        && text == "oidc"
-    {
-        field.refuse_with_remedy(
-            format!("`{}`: the mode `oidc` is not available in this version", field.path),
-            "use `jwt`, with a proxy or a page that logs users in, or `session`",
-        );
-        return None;
-    }
     field.word(&words)
 }
 
@@ -166,6 +204,19 @@ fn read_jwt(field: &Field<'_>, project: &Path) -> Option<JwtConfig> {
             "add `keys`: the URL of its JWKS, or a file of this project",
         );
     }
+    let algorithms = read_algorithms(&table);
+    Some(JwtConfig {
+        issuer: issuer?,
+        audience,
+        keys,
+        algorithms,
+        leeway: read_duration(&table, "leeway", Duration::from_mins(1), Duration::ZERO),
+        claims: read_claims(&table),
+    })
+}
+
+/// All, where none are named.
+pub fn read_algorithms(table: &Table<'_>) -> Vec<&'static str> {
     let mut algorithms = Vec::new();
     for field in table.get("algorithms").and_then(|it| it.list()).unwrap_or_default() {
         let Some(name) = field.text() else { continue };
@@ -183,14 +234,7 @@ fn read_jwt(field: &Field<'_>, project: &Path) -> Option<JwtConfig> {
     if algorithms.is_empty() {
         algorithms = ALGORITHMS.to_vec();
     }
-    Some(JwtConfig {
-        issuer: issuer?,
-        audience,
-        keys,
-        algorithms,
-        leeway: read_duration(&table, "leeway", Duration::from_mins(1), Duration::ZERO),
-        claims: read_claims(&table),
-    })
+    algorithms
 }
 
 fn read_keys(field: &Field<'_>, project: &Path) -> JwtKeys {
@@ -209,11 +253,11 @@ fn read_keys(field: &Field<'_>, project: &Path) -> JwtKeys {
 }
 
 /// Whether what comes from there is what was sent from there.
-fn is_safe(url: &url::Url) -> bool {
+pub fn is_safe(url: &url::Url) -> bool {
     url.scheme() == "https" || url.host_str().is_some_and(crate::config::is_loopback)
 }
 
-fn read_claims(jwt: &Table<'_>) -> ClaimNames {
+pub fn read_claims(jwt: &Table<'_>) -> ClaimNames {
     let default = ClaimNames::default();
     let known = ["user", "name", "email", "org", "roles"];
     let table = jwt.table("claims", &known);

@@ -3,6 +3,7 @@
 mod auth;
 mod mcp;
 mod models;
+mod oidc;
 mod server;
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
@@ -79,7 +80,7 @@ fn read(text: &str, environment: &Environment, project: &Path, reader: &Reader) 
 
     let server = read_server(&root);
     let (providers, models) = read_models(&root, &server, environment, project);
-    let auth = read_auth(&root, project);
+    let auth = read_auth(&root, project, &server);
     let mcp = read_mcp(&root);
     Some(Config {
         project: read_project(&root, project),
@@ -193,13 +194,16 @@ fn read_plugins(root: &Table<'_>, environment: &Environment) -> PluginsConfig {
                 );
             }
             _ => {
-                let Some(table) = field.table(&["permissions"]) else { continue };
+                let Some(table) = field.table(&["permissions", "allow"]) else { continue };
+                let allow = table.allow();
                 let permissions = table.get("permissions").and_then(|it| read_permissions(&it));
                 let granted =
                     permissions.as_ref().and_then(|it| it.env.clone()).unwrap_or_default();
                 let env = environment.of_names(&granted);
                 let env = env.into_iter().map(|(name, value)| (name, SecretString::from(value)));
-                plugins.by_name.insert(key.name, PluginConfig { permissions, env: env.collect() });
+                plugins
+                    .by_name
+                    .insert(key.name, PluginConfig { permissions, allow, env: env.collect() });
             }
         }
     }

@@ -9,6 +9,7 @@ use crate::config::{
     document::{Field, Key, Table, list_of},
     parse::{read_duration, server::read_url},
 };
+use crate::user::Allow;
 
 const OPENAI_URL: &str = "https://api.openai.com/v1";
 const OPENAI_MODEL: &str = "gpt-5-mini";
@@ -189,7 +190,8 @@ fn default_model(
 
 fn one_model(provider: &str, model: &str) -> Models {
     let label = "default".to_owned();
-    let model = ModelConfig { provider: provider.to_owned(), model: model.to_owned(), label };
+    let (provider, model) = (provider.to_owned(), model.to_owned());
+    let model = ModelConfig { provider, model, label, allow: Allow::default() };
     BTreeMap::from([("default".to_owned(), model)])
 }
 
@@ -199,7 +201,7 @@ fn read_model(
     names: &[&str],
     providers: &mut Providers,
 ) -> Option<ModelConfig> {
-    let table = field.table(&["provider", "model", "label"])?;
+    let table = field.table(&["provider", "model", "label", "allow"])?;
     let label = table.get("label").and_then(|it| it.text_not_empty());
     let provider = choose_provider(field, &table, names, providers)?;
     let model = if let Some(model) = table.get("model") {
@@ -216,7 +218,8 @@ fn read_model(
         };
         model.to_owned()
     };
-    Some(ModelConfig { provider, model, label: label.unwrap_or_else(|| key.to_owned()) })
+    let label = label.unwrap_or_else(|| key.to_owned());
+    Some(ModelConfig { provider, model, label, allow: table.allow() })
 }
 
 /// The provider that a model names, or the only one there is.

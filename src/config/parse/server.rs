@@ -12,7 +12,7 @@ use crate::config::{
 
 /// Paths that the server answers itself.
 const BUILT_IN_PATHS: &[&str] =
-    &["/healthz", "/readyz", "/api", "/x", "/assistant", "/mcp", "/credentials", "/oauth"];
+    &["/healthz", "/readyz", "/api", "/x", "/assistant", "/mcp", "/credentials", "/oauth", "/auth"];
 
 pub fn read_server(root: &Table<'_>) -> ServerConfig {
     let table = root.table(

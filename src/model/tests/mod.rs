@@ -11,7 +11,10 @@ use futures::{StreamExt, stream::BoxStream};
 use serde_json::{Map, json};
 
 use super::{InputContent, InputItem, ModelError, ModelEvent, ModelRequest, Role};
-use crate::tool::{Approval, ToolSpec};
+use crate::{
+    tool::{Approval, ToolSpec},
+    user::Allow,
+};
 
 pub fn tool(name: &str) -> Arc<ToolSpec> {
     Arc::new(ToolSpec {
@@ -26,6 +29,7 @@ pub fn tool(name: &str) -> Arc<ToolSpec> {
         timeout: None,
         mcp: false,
         server: None,
+        allow: Allow::default(),
     })
 }
 

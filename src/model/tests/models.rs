@@ -6,6 +6,7 @@ use super::{say, upstream::Upstream};
 use crate::{
     config::{Api, Config, Environment, ModelConfig, ProviderConfig},
     model::{Models, Scripted, complete},
+    user::Allow,
 };
 
 fn config(
@@ -17,6 +18,7 @@ fn config(
             provider: (*provider).to_owned(),
             model: (*model).to_owned(),
             label: key.to_uppercase(),
+            allow: Allow::default(),
         };
         ((*key).to_owned(), model)
     });

@@ -14,7 +14,7 @@ use crate::{
     oauth,
     plugin::{Permissions, Redirects},
     tool::{CallOrigin, TurnCall},
-    user::User,
+    user::{Allow, User},
 };
 
 /// A host with a store in memory, this kitfox.toml, and a model that says `answers`.
@@ -44,6 +44,7 @@ fn plugin(name: &str, requested: &str, operator: &str) -> Manifest {
         description: None,
         permissions,
         requested,
+        allow: Allow::default(),
         approved: true,
     }
 }

@@ -16,6 +16,7 @@ use super::*;
 use crate::{
     config::RawPermissions,
     plugin::{HttpBody, Permissions},
+    user::Allow,
 };
 
 /// A server that tells what it was sent, and misbehaves when asked. It ends with the test.
@@ -83,6 +84,7 @@ fn plugin(http: &[String]) -> Manifest {
         description: None,
         permissions: permissions.clone(),
         requested: permissions,
+        allow: Allow::default(),
         approved: true,
     }
 }

@@ -89,7 +89,7 @@ mod tests {
     use insta::assert_snapshot;
 
     use super::*;
-    use crate::{config::RawPermissions, plugin::Permissions};
+    use crate::{config::RawPermissions, plugin::Permissions, user::Allow};
 
     fn denial(path: &str, requested: &str, operator: &str, need: &Need<'_>) -> String {
         let requested: RawPermissions = toml::from_str(requested).unwrap();
@@ -103,6 +103,7 @@ mod tests {
             description: None,
             permissions,
             requested,
+            allow: Allow::default(),
             approved: true,
         };
         manifest.check(need).unwrap_err()

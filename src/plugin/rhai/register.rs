@@ -18,6 +18,7 @@ use crate::{
         Permissions, RouteSpec, registration::check_tool_name,
     },
     tool::{Approval, ToolSpec},
+    user::Allow,
 };
 
 /// What the scripts of a plugin have registered.
@@ -186,7 +187,7 @@ fn plugin(loading: &mut Loading, place: Place, map: Map) -> Result<(), Fault> {
     if loading.registered.declaration.is_some() {
         return Err(Fault::new("`plugin` is called twice").remedy("join the two maps"));
     }
-    let known = ["name", "version", "description", "kitfox", "permissions"];
+    let known = ["name", "version", "description", "kitfox", "permissions", "allow"];
     let mut options = Options::new("plugin", map, &known)?;
     let name = options.string("name")?;
     let permissions = options.map("permissions")?.unwrap_or_default();
@@ -196,6 +197,7 @@ fn plugin(loading: &mut Loading, place: Place, map: Map) -> Result<(), Fault> {
         description: options.string("description")?,
         kitfox: options.string("kitfox")?,
         permissions: read_permissions(permissions)?,
+        allow: read_allow(&mut options)?,
     };
     loading.registered.declaration = Some((declaration, place));
     Ok(())
@@ -229,6 +231,7 @@ fn tool(loading: &mut Loading, place: Place, map: Map) -> Result<(), Fault> {
         "timeout",
         "parallel",
         "mcp",
+        "allow",
     ];
     let mut options = Options::new("tool", map, &known)?;
     let name = options.required("name", Options::string)?;
@@ -257,6 +260,7 @@ fn tool(loading: &mut Loading, place: Place, map: Map) -> Result<(), Fault> {
         timeout: options.seconds("timeout")?,
         mcp: options.boolean("mcp")?.unwrap_or_default(),
         server: None,
+        allow: read_allow(&mut options)?,
     };
     loading.registered.handlers.push(Handler {
         kind: HandlerKind::Tool { spec: Arc::new(spec), parameters },
@@ -265,6 +269,13 @@ fn tool(loading: &mut Loading, place: Place, map: Map) -> Result<(), Fault> {
         script: loading.script,
     });
     Ok(())
+}
+
+fn read_allow(options: &mut Options<'_>) -> Result<Allow, Fault> {
+    match options.strings("allow")? {
+        Some(words) => Allow::parse(&words).map_err(Fault::new),
+        None => Ok(Allow::default()),
+    }
 }
 
 fn read_annotations(options: &mut Options<'_>) -> Result<serde_json::Map<String, Value>, Fault> {
@@ -285,19 +296,21 @@ fn read_annotations(options: &mut Options<'_>) -> Result<serde_json::Map<String,
 }
 
 fn agent_tool(loading: &mut Loading, map: Map) -> Result<(), Fault> {
-    let known = ["name", "agent", "description", "stop"];
+    let known = ["name", "agent", "description", "stop", "allow"];
     let mut options = Options::new("agent_tool", map, &known)?;
     let name = options.required("name", Options::string)?;
     check_new_tool(loading, &name)?;
     let agent = options.required("agent", Options::string)?;
     let stop = options.boolean("stop")?.unwrap_or_default();
     let description = options.required("description", Options::string)?;
-    loading.registered.agent_tools.push(AgentTool::new(name, description, agent, stop));
+    let allow = read_allow(&mut options)?;
+    let tool = AgentTool::new(name, description, agent, stop, allow);
+    loading.registered.agent_tools.push(tool);
     Ok(())
 }
 
 fn client_tool(loading: &mut Loading, map: Map) -> Result<(), Fault> {
-    let known = ["name", "description", "parameters", "progress", "examples"];
+    let known = ["name", "description", "parameters", "progress", "examples", "allow"];
     let mut options = Options::new("client_tool", map, &known)?;
     let name = options.required("name", Options::string)?;
     check_new_tool(loading, &name)?;
@@ -305,6 +318,7 @@ fn client_tool(loading: &mut Loading, map: Map) -> Result<(), Fault> {
     let parameters = schema::read("client_tool", options.any("parameters"))?;
     let spec = ToolSpec {
         examples: options.strings("examples")?.unwrap_or_default(),
+        allow: read_allow(&mut options)?,
         ..ToolSpec::new(name, description, parameters.schema.clone())
     };
     let progress = options.string("progress")?;

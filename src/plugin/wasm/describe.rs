@@ -13,6 +13,7 @@ use crate::{
         registration::check_tool_name,
     },
     tool::{Approval, ToolSpec},
+    user::Allow,
 };
 
 /// What a plugin registers, and the handlers that it is called by.
@@ -31,7 +32,7 @@ pub enum Registered {
     Route(RouteSpec),
 }
 
-const DECLARATION: [&str; 5] = ["name", "version", "description", "kitfox", "permissions"];
+const DECLARATION: [&str; 6] = ["name", "version", "description", "kitfox", "permissions", "allow"];
 const OFFERS: [&str; 7] =
     ["tools", "agent_tools", "client_tools", "hooks", "actions", "sync_actions", "routes"];
 
@@ -62,6 +63,7 @@ impl Described {
             description: fields.text("description")?,
             kitfox: fields.text("kitfox")?,
             permissions: read_permissions(fields.any("permissions").unwrap_or_default())?,
+            allow: read_allow(&mut fields)?,
         };
         let mut list = |key: &str| fields.list(key).map(Option::unwrap_or_default);
         for tool in list("tools")? {
@@ -115,6 +117,7 @@ impl Described {
             "timeout",
             "parallel",
             "mcp",
+            "allow",
         ];
         let mut fields = Fields::read("tools", tool, &known)?;
         let name = fields.required_text("name")?;
@@ -142,6 +145,7 @@ impl Described {
             timeout: fields.seconds("timeout")?,
             mcp: fields.boolean("mcp")?.unwrap_or_default(),
             server: None,
+            allow: read_allow(&mut fields)?,
         });
         let handler = self.add(Registered::Tool { spec: spec.clone(), parameters });
         self.registration.tools.push((spec, handler));
@@ -149,19 +153,21 @@ impl Described {
     }
 
     fn add_agent_tool(&mut self, tool: Value) -> Result<(), String> {
-        let known = ["name", "agent", "description", "stop"];
+        let known = ["name", "agent", "description", "stop", "allow"];
         let mut fields = Fields::read("agent_tools", tool, &known)?;
         let name = fields.required_text("name")?;
         check_tool_name(&name).map_err(|it| it.to_string())?;
         let agent = fields.required_text("agent")?;
         let description = fields.required_text("description")?;
         let stop = fields.boolean("stop")?.unwrap_or_default();
-        self.registration.agent_tools.push(AgentTool::new(name, description, agent, stop));
+        let allow = read_allow(&mut fields)?;
+        let tool = AgentTool::new(name, description, agent, stop, allow);
+        self.registration.agent_tools.push(tool);
         Ok(())
     }
 
     fn add_client_tool(&mut self, tool: Value) -> Result<(), String> {
-        let known = ["name", "description", "parameters", "progress", "examples"];
+        let known = ["name", "description", "parameters", "progress", "examples", "allow"];
         let mut fields = Fields::read("client_tools", tool, &known)?;
         let name = fields.required_text("name")?;
         check_tool_name(&name).map_err(|it| it.to_string())?;
@@ -169,6 +175,7 @@ impl Described {
         let description = fields.required_text("description")?;
         let spec = ToolSpec {
             examples: fields.texts("examples")?.unwrap_or_default(),
+            allow: read_allow(&mut fields)?,
             ..ToolSpec::new(name, description, parameters.schema.clone())
         };
         let progress = fields.text("progress")?;
@@ -185,6 +192,13 @@ impl Described {
 fn read_parameters(tool: &str, fields: &mut Fields<'_>) -> Result<Parameters, String> {
     let written = fields.map("parameters")?.unwrap_or_default();
     Parameters::parse(written).map_err(|err| format!("the tool `{tool}`: {err}"))
+}
+
+fn read_allow(fields: &mut Fields<'_>) -> Result<Allow, String> {
+    match fields.texts("allow")? {
+        Some(words) => Allow::parse(&words),
+        None => Ok(Allow::default()),
+    }
 }
 
 fn read_permissions(value: Value) -> Result<Permissions, String> {

@@ -1,6 +1,6 @@
 use axum::http::HeaderMap;
 
-use crate::server::error::ApiError;
+use crate::server::error::{ApiError, Login};
 
 const MOST_CHARACTERS: usize = 256;
 
@@ -30,9 +30,10 @@ pub fn find(headers: &HeaderMap, name: &str) -> Result<Option<String>, ApiError>
 }
 
 pub fn missing(name: &str) -> ApiError {
-    ApiError::unauthorized(format!(
+    let message = format!(
         "`{name}` is missing: the proxy in front of this server has to send it with the user's id"
-    ))
+    );
+    ApiError::login_without_token(Login::Missing, message)
 }
 
 #[cfg(test)]

@@ -128,7 +128,8 @@ impl SessionKey {
         Some(id.to_owned())
     }
 
-    fn mac(&self, purpose: &str, text: &str) -> Hmac<Sha256> {
+    /// Of what is kept elsewhere for this purpose.
+    pub fn mac(&self, purpose: &str, text: &str) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("any length of key will do");
         mac.update(purpose.as_bytes());
         mac.update(b":");

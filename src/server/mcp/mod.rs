@@ -48,7 +48,7 @@ pub async fn answer(State(server): State<Server>, request: Request) -> Result<Re
         }
     };
     let context = Arc::new(context::gather(&server, &parts.headers, Some(&caller), &[]));
-    let generation = server.app.generation();
+    let generation = server.app.generation().seen_by(Some(&caller.user));
     let limit = generation.config.limits.body_bytes;
     let body = body::read(&parts.headers, body, limit).await?;
     let config = StreamableHttpServerConfig::default()

@@ -130,7 +130,8 @@ impl ServerHandler for Tools {
         let mut changes = self.app.changes();
         let mut known = ops::mcp_tools(&self.generation);
         loop {
-            let now = ops::mcp_tools(&self.app.generation());
+            let generation = self.app.generation().seen_by(self.context.user.as_ref());
+            let now = ops::mcp_tools(&generation);
             if now != known && context.accepted().tools_list_changed == Some(true) {
                 let told = context.sink().notify_tool_list_changed().await;
                 if told.is_err() {

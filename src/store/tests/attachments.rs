@@ -96,6 +96,7 @@ async fn a_database_of_the_first_version_is_brought_up_to_date() {
         "drop index items_waiting",
         "drop table sealed",
         "drop table turn_leases",
+        "drop table logins",
         "delete from _sqlx_migrations where version > 1",
     ] {
         sqlx::query(query).execute(&mut old).await.unwrap();

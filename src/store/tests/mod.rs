@@ -4,6 +4,7 @@ mod cost;
 pub mod databases;
 mod history;
 mod kv;
+mod logins;
 mod ownership;
 mod paging;
 mod recovery;

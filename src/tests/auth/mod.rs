@@ -1,6 +1,10 @@
 //! Who is asking: tokens that the operator gave out, and those of an identity provider.
 
+pub mod browser;
 pub mod issuer;
+mod oidc;
+mod roles;
+mod ways;
 
 use axum::{
     body::Body,

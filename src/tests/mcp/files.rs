@@ -95,8 +95,8 @@ async fn a_private_address_needs_the_operators_word_unless_we_are_on_loopback_ou
     for (allow, is_good) in [("", false), (&*format!("allow = [\"127.0.0.1:{port}\"]"), true)] {
         let config = format!("[server]\nlisten = \"0.0.0.0:80\"\n[mcp]\n{allow}\n");
         let text = file(&fake.url, "");
-        let server =
-            Server::start(&[("kitfox.toml", &config), ("plugins/notes.mcp.toml", &text)]).await;
+        let files = [("kitfox.toml", config.as_str()), ("plugins/notes.mcp.toml", &text)];
+        let server = Server::start_with(&files, &[("KITFOX_AUTH__MODE", "session")]).await;
         assert_eq!(server.errors().is_empty(), is_good, "{}", server.errors());
     }
     let link_local = with("http://169.254.169.254/mcp", "").await;

@@ -163,7 +163,7 @@ async fn mistakes_are_told_with_place_and_remedy() {
     plugins/test.rhai:1:1: no
     plugins/test.rhai:1:1: `tool` lacks `name` (add `name: …` to its map)
     plugins/test.rhai:2:3: `tool` knows no `paramters` (did you mean `parameters`?)
-    plugins/test.rhai:2:3: `tool` knows no `frobnicate` (it knows `name`, `description`, `parameters`, `examples`, `run`, `stop`, `approval`, `annotations`, `timeout`, `parallel` and `mcp`)
+    plugins/test.rhai:2:3: `tool` knows no `frobnicate` (it knows `name`, `description`, `parameters`, `examples`, `run`, `stop`, `approval`, `annotations`, `timeout`, `parallel`, `mcp` and `allow`)
     plugins/test.rhai:2:3: `stop` of `tool` must be `true` or `false`, and is a string
     plugins/test.rhai:2:3: `sometimes` is no `approval` (write `never`, `destructive` or `always`)
     plugins/test.rhai:2:3: `timeout` of `tool` must be a positive number of seconds, and is `-1`

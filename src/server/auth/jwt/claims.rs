@@ -4,8 +4,8 @@ use crate::{config::JwtConfig, user::User};
 
 const MOST_CHARACTERS: usize = 256;
 
-/// Whom the claims of a token name. Fails with what is wrong with them.
-pub fn user(claims: &Map<String, Value>, config: &JwtConfig) -> Result<User, String> {
+/// Whom the claims of a token name, for this method. Fails with what is wrong with them.
+pub fn user(method: &str, claims: &Map<String, Value>, config: &JwtConfig) -> Result<User, String> {
     let names = &config.claims;
     let id = match find(claims, &names.user) {
         Some(Value::String(id)) if !id.is_empty() => id.clone(),
@@ -24,7 +24,7 @@ pub fn user(claims: &Map<String, Value>, config: &JwtConfig) -> Result<User, Str
         let text = find(claims, name)?.as_str()?.trim();
         (!text.is_empty()).then(|| text.to_owned())
     };
-    let mut user = User::new("jwt", &config.issuer, &id);
+    let mut user = User::new(method, &config.issuer, &id);
     user.name = text(&names.name);
     user.email = text(&names.email);
     user.org = text(&names.org);
@@ -76,7 +76,7 @@ mod tests {
     }
 
     fn shown(claims: &Value, names: ClaimNames) -> Value {
-        match user(claims.as_object().unwrap(), &config(names)) {
+        match user("jwt", claims.as_object().unwrap(), &config(names)) {
             Ok(user) => json!([user.id, user.name, user.email, user.org, user.roles]),
             Err(problem) => json!(problem),
         }

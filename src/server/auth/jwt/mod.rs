@@ -2,6 +2,7 @@
 
 mod claims;
 mod keys;
+mod signatures;
 
 use std::{
     fmt,
@@ -25,6 +26,8 @@ use crate::{
 };
 
 use self::keys::{KeySet, NoKeys};
+
+pub use self::claims::user;
 
 /// Tokens whose signatures are known to be good, so that one that comes with each request is verified once.
 const VERIFIED_TOKENS: u64 = 10_000;
@@ -63,7 +66,8 @@ impl Verifiers {
 }
 
 impl Verifier {
-    fn new(config: JwtConfig) -> Self {
+    pub fn new(config: JwtConfig) -> Self {
+        signatures::install();
         let algorithms = config.algorithms.iter().filter_map(|it| it.parse().ok()).collect();
         let verified =
             Cache::builder().max_capacity(VERIFIED_TOKENS).time_to_live(VERIFIED_FOR).build();
@@ -80,7 +84,7 @@ impl Verifier {
             return Ok(verified.user.clone());
         }
         let claims = self.check(token).await?;
-        let user = claims::user(&claims, &self.config)
+        let user = user("jwt", &claims, &self.config)
             .map_err(|problem| ApiError::login(Login::Invalid, problem))?;
         let expires = claims.get("exp").and_then(Value::as_f64).unwrap_or_default();
         #[expect(
@@ -93,7 +97,8 @@ impl Verifier {
         Ok(user)
     }
 
-    async fn check(&self, token: &str) -> Result<Map<String, Value>, ApiError> {
+    /// The claims of a token that counts.
+    pub async fn check(&self, token: &str) -> Result<Map<String, Value>, ApiError> {
         let header = jsonwebtoken::decode_header(token).map_err(|err| refusal(err.kind()))?;
         if !self.algorithms.contains(&header.alg) {
             return Err(refusal(&ErrorKind::InvalidAlgorithm));
