@@ -71,6 +71,9 @@ def write_project(project, url, port):
     plugin = ["transport = 'http'", f"url = '{url}'", "approval = 'never'"]
     if SCENARIO.startswith("auth/"):
         plugin += ["[oauth]", "label = 'Server'"]
+        if SCENARIO == "auth/basic-cimd":
+            # The suite knows one client id metadata document, which its operator has named here.
+            plugin.append("client_id = 'https://conformance-test.local/client-metadata.json'")
         if "client_id" in CONTEXT:
             plugin.append(f"client_id = '{CONTEXT['client_id']}'")
         if "client_secret" in CONTEXT:

@@ -7,6 +7,7 @@ mod rehearsal;
 mod reload;
 mod running;
 mod sweep;
+mod timeline;
 mod turnstile;
 
 use std::{
@@ -15,8 +16,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use serde::Serialize;
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{Notify, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -26,7 +26,6 @@ use crate::{
     model::Models,
     oauth,
     store::{Blobs, Role, Store},
-    user::UserKey,
     vault::{self, Keys, Vault},
 };
 
@@ -35,6 +34,9 @@ pub use self::{
     files::ProjectFiles,
     generation::{Generation, Surroundings},
     running::{Busy, Running, RunningTurns, TurnGuard},
+    timeline::{
+        Timeline, TimelineEvent, Traced, TracedModel, TracedStep, TracedTool, TracedTurn, TurnState,
+    },
     turnstile::Turnstile,
 };
 
@@ -58,8 +60,8 @@ pub struct Inner {
     pub logins: Arc<oauth::Shared>,
     /// For what changes a thread while a turn may run in it.
     pub sync_actions: Turnstile,
-    /// What the inspector shows. Nothing is kept for those who do not listen.
-    pub inspector: broadcast::Sender<Inspection>,
+    /// What the inspector shows of turns.
+    pub timeline: Timeline,
     /// In place of the configuration's, for tests.
     models: Option<Arc<Models>>,
     /// Whether changes of files are noticed: then what they take to be compiled is not waited for.
@@ -71,19 +73,6 @@ pub struct Inner {
     generation: ArcSwap<Generation>,
     /// Counts the generations, for those who wait for the next.
     changes: watch::Sender<u64>,
-}
-
-/// What a developer may watch of a turn, in the threads of their own.
-#[derive(Debug, Clone, Serialize)]
-pub struct Inspection {
-    #[serde(skip)]
-    pub user: UserKey,
-    pub thread_id: String,
-    pub tool: String,
-    pub arguments: String,
-    pub output: String,
-    pub failed: bool,
-    pub milliseconds: u64,
 }
 
 impl std::ops::Deref for App {
@@ -106,9 +95,6 @@ pub struct Options {
     /// Whether changes of files are noticed.
     pub watch: bool,
 }
-
-/// Tool calls that a slow inspector may miss beyond these.
-const INSPECTIONS: usize = 256;
 
 impl App {
     /// Loads the project, opens its store, and watches its files. Fails only where kitfox.toml cannot
@@ -177,7 +163,7 @@ impl App {
             mcp,
             logins,
             sync_actions: Turnstile::default(),
-            inspector: broadcast::Sender::new(INSPECTIONS),
+            timeline: Timeline::default(),
             models,
             is_watching: watch,
             compiled: Arc::default(),

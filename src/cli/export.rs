@@ -43,10 +43,10 @@ pub struct Export {
 pub struct Login {
     /// How users log in: header, token, jwt, oidc or session. The first of `mode` in [auth] if nothing is said.
     #[arg(long, value_name = "METHOD")]
-    login: Option<String>,
+    pub login: Option<String>,
     /// Who issues their tokens, where somebody does.
     #[arg(long, value_name = "ISSUER", default_value = "")]
-    issuer: String,
+    pub issuer: String,
 }
 
 impl Login {

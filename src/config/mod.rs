@@ -45,6 +45,7 @@ pub struct Config {
     /// None: speech is not transcribed.
     pub transcribe: Option<TranscribeConfig>,
     pub limits: Limits,
+    pub page: PageConfig,
 }
 
 #[derive(Debug, Clone)]
@@ -419,6 +420,25 @@ pub struct OAuthConfig {
     /// None: this server makes itself known.
     pub client_id: Option<String>,
     pub client_secret: Option<SecretString>,
+}
+
+/// `[page]`: the page at `/`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PageConfig {
+    pub element: PageElement,
+    /// What the vendor's element asks for, of those who load it from elsewhere.
+    pub domain_key: Option<String>,
+}
+
+/// Which element shows the chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PageElement {
+    #[default]
+    Builtin,
+    /// The vendor's, from its CDN.
+    Official,
+    /// The vendor's, and ours where its CDN cannot be reached.
+    Auto,
 }
 
 /// `[credentials.NAME]` with `source = "exchange"`

@@ -98,7 +98,7 @@ fn the_contracts_example_is_valid() {
         source = "login"
         field = "access_token"
         [page]
-        anything = "${NOT_SET}"
+        element = "auto"
     "#;
     let config = parse_with(text, &[("OPENAI_API_KEY", "sk-1")]);
     assert_eq!(config.server.visible_headers, ["article-id"]);

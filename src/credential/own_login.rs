@@ -38,7 +38,7 @@ pub enum Wanted {
 }
 
 /// Between two looks at what a server says of its logins.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 impl OwnLogin {
     /// One that the server's file names.

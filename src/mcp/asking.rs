@@ -20,7 +20,7 @@ const MAX_DONE: usize = 256;
 /// The calls of a connection that are under way.
 #[derive(Default)]
 pub struct Calls {
-    calls: Mutex<HashMap<RequestId, mpsc::Sender<Asking>>>,
+    under_way: Mutex<HashMap<RequestId, mpsc::Sender<Asking>>>,
     /// The elicitations of which the server said that they are done.
     done: Mutex<BTreeSet<String>>,
     told: Notify,
@@ -45,7 +45,7 @@ impl Calls {
     /// Takes note of a call that was sent.
     pub fn note(self: &Arc<Self>, id: &RequestId) -> UnderWay {
         let (sender, asks) = mpsc::channel(1);
-        lock(&self.calls).insert(id.clone(), sender);
+        lock(&self.under_way).insert(id.clone(), sender);
         UnderWay { calls: self.clone(), id: id.clone(), asks }
     }
 
@@ -64,20 +64,18 @@ impl Calls {
 
     async fn find(&self, call: Option<&RequestId>) -> Option<mpsc::Sender<Asking>> {
         let find = || {
-            let calls = lock(&self.calls);
+            let calls = lock(&self.under_way);
             match call {
                 Some(id) => calls.get(id).cloned(),
                 None if calls.len() == 1 => calls.values().next().cloned(),
                 None => None,
             }
         };
-        match find() {
-            Some(asks) => Some(asks),
-            None => {
-                tokio::time::sleep(NOTED).await;
-                find()
-            }
+        if let Some(asks) = find() {
+            return Some(asks);
         }
+        tokio::time::sleep(NOTED).await;
+        find()
     }
 
     /// The server says that what it had the user open a page for is done.
@@ -105,7 +103,7 @@ impl Calls {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        lock(&self.calls.calls).remove(&self.id);
+        lock(&self.calls.under_way).remove(&self.id);
     }
 }
 

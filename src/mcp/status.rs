@@ -1,7 +1,10 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::mcp::{fault::Fault, file::Transport, link::State, server::Server};
+use crate::{
+    credential::OwnLogin,
+    mcp::{fault::Fault, file::Transport, link::State, server::Server},
+};
 
 /// What the operator sees of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -87,7 +90,7 @@ impl Server {
             status.warnings.extend(listing.listed.warnings.iter().cloned());
             status.changed.extend(listing.changed.iter().cloned());
         }
-        if status.connections == 0 && self.file().rules.login().is_some_and(|it| it.has_asked()) {
+        if status.connections == 0 && self.file().rules.login().is_some_and(OwnLogin::has_asked) {
             status.state = Word::NeedsLogin;
             status.reason = Some("its users log in to it".to_owned());
         }

@@ -81,6 +81,7 @@ impl Caller<'_> {
         };
         let agent = self.choose_agent(message.inference_options.tool_choice.as_ref())?;
         self.rows().delete_after(&thread_id, &item_id).await?;
+        self.app.mcp.waiting.forget_thread(&self.user.key, &thread_id);
         let cause = Cause::Message(message.clone());
         self.start_turn(agent, thread, guard, cause, Some(message), Vec::new()).await
     }
@@ -123,6 +124,8 @@ impl Caller<'_> {
         let blobs = self.rows().delete_thread(thread_id).await?;
         self.delete_blobs(blobs);
         self.app.running.cancel(thread_id, PATIENCE).await;
+        self.app.timeline.forget(thread_id.as_str());
+        self.app.mcp.waiting.forget_thread(&self.user.key, thread_id);
         self.run_hooks(HookEvent::ThreadDeleted, value!({ "thread": thread }), None).await;
         Ok(Answer::Json(b"{}".to_vec()))
     }

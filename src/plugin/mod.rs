@@ -131,12 +131,12 @@ pub fn is_compiled(
 pub fn tools(plugin: &Arc<dyn Plugin>) -> Vec<Tool> {
     let registration = plugin.registration();
     let allow = &plugin.manifest().allow;
-    let gated = |spec: &Arc<ToolSpec>| match allow.is_everyone() {
-        true => spec.clone(),
-        false => {
-            let spec = ToolSpec::clone(spec);
-            Arc::new(ToolSpec { allow: spec.allow.clone().and(allow), ..spec })
+    let gated = |spec: &Arc<ToolSpec>| {
+        if allow.is_everyone() {
+            return spec.clone();
         }
+        let spec = ToolSpec::clone(spec);
+        Arc::new(ToolSpec { allow: spec.allow.clone().and(allow), ..spec })
     };
     let own = registration.tools.iter().map(|(spec, handler)| Tool {
         spec: gated(spec),

@@ -1,5 +1,7 @@
 //! What is in force, for the operator and for developers.
 
+use std::{sync::Arc, time::Duration};
+
 use axum::{
     Json,
     extract::State,
@@ -8,14 +10,17 @@ use axum::{
 };
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::sync::{broadcast::error::RecvError, mpsc};
+use tokio::{
+    sync::{broadcast::error::RecvError, mpsc},
+    time::{Instant, sleep_until},
+};
 
 use crate::{
-    app::{App, Generation, Inspection},
+    app::{App, Generation, TimelineEvent, Traced, TracedTurn},
     config::{AuthConfig, AuthMode, Config},
     plugin::Manifest,
     tool::{Tool, ToolSpec},
-    user::User,
+    user::{User, UserKey},
 };
 
 use super::{
@@ -28,50 +33,58 @@ use super::{
 
 /// Events that a slow watcher may lag behind.
 const WAITING_EVENTS: usize = 16;
+/// So long a watcher is told before who they are is asked again.
+const WATCH: Duration = Duration::from_mins(30);
+
+/// Who looks, and why they may.
+struct Viewer {
+    user: Option<User>,
+    /// Else it is because nobody else can reach the server.
+    is_operator: bool,
+}
 
 /// `GET /api/generation`
 pub async fn generation(
     State(server): State<Server>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let user = admit(&server, &headers).await?;
-    Ok(fresh(show_generation(&server.app.generation().seen_by(user.as_ref()))))
+    let viewer = admit(&server, &headers).await?;
+    Ok(fresh(show(&server.app, &viewer)))
 }
 
 /// `GET /api/tools`
 pub async fn tools(State(server): State<Server>, headers: HeaderMap) -> Result<Response, ApiError> {
-    let user = admit(&server, &headers).await?;
+    let user = admit(&server, &headers).await?.user;
     Ok(fresh(show_tools(&server.app.generation().seen_by(user.as_ref()))))
 }
 
 /// `GET /api/mcp`
 pub async fn mcp(State(server): State<Server>, headers: HeaderMap) -> Result<Response, ApiError> {
-    let user = admit(&server, &headers).await?;
+    let user = admit(&server, &headers).await?.user;
     Ok(fresh(json!(server.app.generation().seen_by(user.as_ref()).mcp.statuses())))
 }
 
-/// `GET /api/events`: each generation that comes into force, and the tool calls in the caller's threads.
+/// `GET /api/events`: each generation that comes into force, and what turns do in the caller's threads.
 pub async fn events(
     State(server): State<Server>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let user = admit(&server, &headers).await?;
+    let viewer = admit(&server, &headers).await?;
     let (sender, receiver) = mpsc::channel(WAITING_EVENTS);
-    server.app.tasks.spawn(watch(server.app.clone(), user, sender));
+    server.app.tasks.spawn(watch(server.clone(), viewer, sender));
     Ok(sse::response(receiver, WatchEncoder))
 }
 
 /// Who may look: an operator; anybody, while only this machine can reach the server and nobody logs in.
-async fn admit(server: &Server, headers: &HeaderMap) -> Result<Option<User>, ApiError> {
+async fn admit(server: &Server, headers: &HeaderMap) -> Result<Viewer, ApiError> {
     let config = server.app.generation().config.clone();
     let caller = auth::authenticate(server, headers, NewSession::Never).await;
-    if is_open(server.reach, &config) {
-        return Ok(caller.ok().map(|it| it.user));
+    let is_operator =
+        caller.as_ref().is_ok_and(|it| it.user.roles.iter().any(|role| role == "operator"));
+    if is_operator || is_open(server.reach, &config) {
+        return Ok(Viewer { user: caller.ok().map(|it| it.user), is_operator });
     }
-    let user = caller?.user;
-    if user.roles.iter().any(|it| it == "operator") {
-        return Ok(Some(user));
-    }
+    caller?;
     Err(ApiError::forbidden(
         "this is for users with the role `operator`, or for everyone while the server can be reached \
          from its own machine only",
@@ -98,40 +111,68 @@ fn fresh(body: Value) -> Response {
 /// What a watcher is told.
 enum Watched {
     Generation(Value),
-    Tool(Inspection),
+    /// One that began before they came, with its steps.
+    Turn(TracedTurn),
+    Event(Arc<TimelineEvent>),
 }
 
-/// Tells `sender` what happens until the watcher leaves or the server stops.
-async fn watch(app: App, user: Option<User>, sender: mpsc::Sender<Watched>) {
+/// Tells `sender` what happens until the watcher leaves, may look no more, or the server stops.
+async fn watch(server: Server, viewer: Viewer, sender: mpsc::Sender<Watched>) {
+    let app = &server.app;
     let mut changes = app.changes();
     let mut servers = app.mcp.changes();
-    let mut inspections = app.inspector.subscribe();
-    let shown = || show_generation(&app.generation().seen_by(user.as_ref()));
-    let mut next = Watched::Generation(shown());
+    // What happens between the two is told twice, and known by its number.
+    let mut events = app.timeline.subscribe();
+    let end = Instant::now() + WATCH;
+    if sender.send(Watched::Generation(show(app, &viewer))).await.is_err()
+        || tell_turns(app, &viewer, &sender).await.is_err()
+    {
+        return;
+    }
     loop {
+        let next = tokio::select! {
+            () = sender.closed() => return,
+            () = app.stopping.cancelled() => return,
+            () = sleep_until(end) => return,
+            result = changes.changed() => match result {
+                Ok(()) if viewer.is_operator || is_open(server.reach, &app.generation().config) => {
+                    Watched::Generation(show(app, &viewer))
+                }
+                Ok(()) | Err(_) => return,
+            },
+            Ok(()) = servers.changed() => Watched::Generation(show(app, &viewer)),
+            event = events.recv() => match event {
+                Ok(it) if viewer.is(it.user()) => Watched::Event(it),
+                Ok(_) => continue,
+                Err(RecvError::Lagged(_)) => match tell_turns(app, &viewer, &sender).await {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                },
+                Err(RecvError::Closed) => return,
+            },
+        };
         if sender.send(next).await.is_err() {
             return;
         }
-        next = loop {
-            tokio::select! {
-                () = sender.closed() => return,
-                () = app.stopping.cancelled() => return,
-                result = changes.changed() => match result {
-                    Ok(()) => break Watched::Generation(shown()),
-                    Err(_) => return,
-                },
-                Ok(()) = servers.changed() => {
-                    break Watched::Generation(shown());
-                }
-                inspection = inspections.recv() => match inspection {
-                    Ok(it) if user.as_ref().is_some_and(|user| user.key == it.user) => {
-                        break Watched::Tool(it);
-                    }
-                    Ok(_) | Err(RecvError::Lagged(_)) => (),
-                    Err(RecvError::Closed) => return,
-                },
-            }
-        };
+    }
+}
+
+/// Tells what is kept of the watcher's own turns.
+async fn tell_turns(
+    app: &App,
+    viewer: &Viewer,
+    sender: &mpsc::Sender<Watched>,
+) -> Result<(), mpsc::error::SendError<Watched>> {
+    let Some(user) = &viewer.user else { return Ok(()) };
+    for turn in app.timeline.of(&user.key) {
+        sender.send(Watched::Turn(turn)).await?;
+    }
+    Ok(())
+}
+
+impl Viewer {
+    fn is(&self, user: &UserKey) -> bool {
+        self.user.as_ref().is_some_and(|it| it.key == *user)
     }
 }
 
@@ -143,22 +184,52 @@ impl Encoder for WatchEncoder {
     fn encode(&mut self, event: Watched, frames: &mut Vec<u8>) {
         match event {
             Watched::Generation(it) => sse::write_frame(frames, Some("generation"), &it),
-            Watched::Tool(it) => sse::write_frame(frames, Some("tool"), &it),
+            Watched::Turn(it) => sse::write_frame(frames, Some("turn"), &it),
+            Watched::Event(it) => match &*it {
+                TimelineEvent::Turn(turn) => sse::write_frame(frames, Some("turn"), turn),
+                TimelineEvent::Step(_, step) => {
+                    let name = match &step.what {
+                        Traced::Model(_) => "model",
+                        Traced::Tool(_) => "tool",
+                    };
+                    sse::write_frame(frames, Some(name), &**step);
+                }
+            },
         }
     }
 
     fn finish(&mut self, _frames: &mut Vec<u8>) {}
 }
 
+/// What is in force, where its files are, and who looks at it.
+fn show(app: &App, viewer: &Viewer) -> Value {
+    let generation = app.generation().seen_by(viewer.user.as_ref());
+    let config = &generation.config;
+    let mut shown = show_generation(&generation);
+    let modes: Vec<_> = config.auth.modes.iter().map(|it| it.name()).collect();
+    let user = viewer.user.as_ref();
+    shown["project"] = json!({ "name": config.project.name, "folder": app.project });
+    shown["version"] = json!(env!("CARGO_PKG_VERSION"));
+    shown["viewer"] = json!({
+        "user": user.map(|it| json!({ "id": it.id, "name": it.name, "roles": it.roles })),
+        "auth": { "modes": modes, "header": config.auth.header },
+    });
+    shown
+}
+
 fn show_generation(generation: &Generation) -> Value {
+    let files: Vec<_> = generation.files().filter(|it| is_seen(it, generation)).collect();
     let agents: Vec<_> = generation
         .prompts
         .agents()
         .map(|it| {
+            let path = format!("prompts/{}.md", it.id);
             json!({
                 "id": it.id,
                 "name": it.front.name,
                 "model": it.front.model.as_deref().unwrap_or("default"),
+                // Where there is none, it was built in.
+                "path": files.contains(&path.as_str()).then_some(path),
             })
         })
         .collect();
@@ -168,11 +239,23 @@ fn show_generation(generation: &Generation) -> Value {
         "id": generation.id,
         "created_at": generation.created_at,
         "agents": agents,
+        "default_agent": generation.config.agents.default,
+        "demo": generation.config.uses_demo_model(),
         "tools": show_tools(generation),
         "plugins": plugins,
         "mcp": generation.mcp.statuses(),
+        "files": files,
         "errors": generation.errors,
     })
+}
+
+/// Whether a file is no agent's and no server's that the viewer does not see.
+fn is_seen(path: &str, generation: &Generation) -> bool {
+    if let Some(name) = path.strip_prefix("prompts/").and_then(|it| it.strip_suffix(".md")) {
+        return name.starts_with('_') || generation.prompts.agents().any(|it| it.id == name);
+    }
+    let server = path.strip_suffix(".mcp.toml").and_then(|it| it.rsplit('/').next());
+    server.is_none_or(|it| generation.mcp.0.contains_key(it))
 }
 
 fn show_tools(generation: &Generation) -> Value {
@@ -203,14 +286,13 @@ fn show_plugin(manifest: &Manifest) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use futures::future::BoxFuture;
 
     use crate::{
+        app::{TracedStep, TracedTool},
         plugin::Permissions,
         tool::{Approval, CallContext, ToolError, ToolProvider},
-        user::{Allow, UserKey},
+        user::Allow,
     };
 
     use super::*;
@@ -274,19 +356,25 @@ mod tests {
     #[test]
     fn a_tool_call_is_a_frame_without_its_user() {
         let mut frames = Vec::new();
-        let inspection = Inspection {
-            user: UserKey::new("session", "", "secret"),
-            thread_id: "thr_1".to_owned(),
-            tool: "hello".to_owned(),
-            arguments: "{}".to_owned(),
-            output: "hi".to_owned(),
-            failed: false,
+        let step = TracedStep {
+            turn: "1".into(),
+            thread_id: "thr_1".into(),
+            step: 0,
+            at: 2,
             milliseconds: 3,
+            failed: false,
+            what: Traced::Tool(TracedTool {
+                tool: "hello".to_owned(),
+                arguments: "{}".to_owned(),
+                output: "hi".to_owned(),
+            }),
         };
-        WatchEncoder.encode(Watched::Tool(inspection), &mut frames);
+        let user = UserKey::new("session", "", "secret");
+        let event = Arc::new(TimelineEvent::Step(user, Arc::new(step)));
+        WatchEncoder.encode(Watched::Event(event), &mut frames);
         insta::assert_snapshot!(String::from_utf8(frames).unwrap(), @r#"
         event: tool
-        data: {"thread_id":"thr_1","tool":"hello","arguments":"{}","output":"hi","failed":false,"milliseconds":3}
+        data: {"turn":"1","thread_id":"thr_1","step":0,"at":2,"milliseconds":3,"failed":false,"kind":"tool","tool":"hello","arguments":"{}","output":"hi"}
         "#);
     }
 }

@@ -135,7 +135,7 @@ async fn wait_out(err: &io::Error) {
 mod tests {
     use std::convert::Infallible;
 
-    use axum::{body::Body, routing::get};
+    use axum::{Extension, body::Body, routing::get};
     use bytes::Bytes;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
@@ -166,7 +166,10 @@ mod tests {
                 std::future::ready(Body::from_stream(chunks))
             };
             let stream = std::sync::Arc::new(stream);
-            let router = Router::new().route("/", get(move || stream()));
+            let whence =
+                async |Extension(Peer(address)): Extension<Peer>| format!("from {address}");
+            let router =
+                Router::new().route("/", get(move || stream())).route("/whence", get(whence));
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let (stream, _) = listener.accept().await.unwrap();
@@ -244,5 +247,13 @@ mod tests {
         let head = format!("GET / HTTP/1.1\r\nhost: x\r\nx-user-id: {}\r\n\r\n", "a".repeat(5000));
         connection.client.write_all(head.as_bytes()).await.unwrap();
         assert!(connection.read_until("\r\n").await.starts_with("HTTP/1.1 200"));
+    }
+
+    #[tokio::test]
+    async fn a_request_says_where_it_comes_from() {
+        let mut connection = OneConnection::open().await;
+        let head = b"GET /whence HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 10.0.0.1\r\n\r\n";
+        connection.client.write_all(head).await.unwrap();
+        connection.read_until("from 127.0.0.1").await;
     }
 }

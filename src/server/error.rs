@@ -27,7 +27,8 @@ pub struct ApiError {
     closes: bool,
     /// What is wrong with who is asking.
     login: Option<Login>,
-    ways: Option<Ways>,
+    // Boxed, because few errors have it.
+    ways: Option<Box<Ways>>,
 }
 
 /// How somebody may show who they are: what a page's login gate goes on with.
@@ -79,7 +80,7 @@ impl ApiError {
         if self.status != StatusCode::UNAUTHORIZED {
             return self;
         }
-        Self { login: self.login.or(Some(Login::Invalid)), ways: Some(ways()), ..self }
+        Self { login: self.login.or(Some(Login::Invalid)), ways: Some(Box::new(ways())), ..self }
     }
 
     /// As people read it.
@@ -172,7 +173,8 @@ impl ApiError {
         if let Some(login) = self.login {
             body.insert("login".to_owned(), login.as_str().into());
         }
-        if let Some(Ways { methods, sign_in }) = &self.ways {
+        if let Some(ways) = &self.ways {
+            let Ways { methods, sign_in } = &**ways;
             body.insert("methods".to_owned(), methods.clone().into());
             if let Some(sign_in) = sign_in {
                 body.insert("sign_in".to_owned(), sign_in.as_str().into());

@@ -1,6 +1,7 @@
 //! HTTP: bytes in, bytes out; decides nothing.
 
 mod api;
+mod assets;
 mod assistant;
 mod attachments;
 mod auth;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{Request, State},
+    http::header::ORIGIN,
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{any, get, post, put},
@@ -106,9 +108,10 @@ pub fn router(app: App) -> Router {
         .route("/.well-known/oauth-protected-resource", get(mcp::metadata::answer))
         .route("/.well-known/oauth-protected-resource/mcp", get(mcp::metadata::answer))
         .route("/x/{*path}", any(plugin_route));
-    for asset in page::ASSETS {
-        router =
-            router.route(asset.path, get(async |request: Request| asset.answer(request.headers())));
+    for asset in assets::all().iter().filter(|it| it.path != "/index.html") {
+        let answer =
+            async |request: Request| asset.answer(request.headers(), request.uri().query());
+        router = router.route(asset.path, get(answer));
     }
     router
         .fallback(configured)
@@ -172,6 +175,9 @@ async fn guard(State(server): State<Server>, request: Request, next: Next) -> Re
     let config = server.app.generation().config.clone();
     let (mut parts, body) = request.into_parts();
     auth::forget_untrusted(&config.auth, &mut parts);
+    if assets::is_for_everyone(parts.uri.path()) {
+        parts.headers.remove(ORIGIN);
+    }
     let passed = match guard::check(&config.server, server.reach, &parts) {
         Ok(passed) => passed,
         // Its body is not read.

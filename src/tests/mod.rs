@@ -16,6 +16,7 @@ pub mod guest;
 mod harness;
 mod hooks;
 mod http;
+mod inspector;
 mod isolation;
 mod mcp;
 mod mcp_server;

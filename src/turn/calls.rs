@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    app::{Generation, Inspection},
+    app::Generation,
     chatkit::{ItemId, ItemKind, ThreadItem},
     model::{InputItem, ToolCall},
     prompt::Agent,
@@ -324,8 +324,8 @@ impl Turn {
     }
 
     /// Tells a developer who watches.
-    fn inspect(&self, outcome: &Outcome) {
-        if self.app.inspector.receiver_count() == 0 {
+    fn inspect(&mut self, outcome: &Outcome) {
+        if self.trace.is_none() {
             return;
         }
         let (output, failed) = match &outcome.result {
@@ -333,16 +333,7 @@ impl Turn {
             Err(ToolError::Ended) => (ASKED.to_owned(), false),
             Err(err) => (err.to_string(), true),
         };
-        // Nobody listens any more: nobody misses it.
-        let _ = self.app.inspector.send(Inspection {
-            user: self.sink.user.clone(),
-            thread_id: self.thread.id.to_string(),
-            tool: outcome.call.name.clone(),
-            arguments: self.seals.unseal_names(&outcome.call.arguments).into_owned(),
-            output,
-            failed,
-            milliseconds: outcome.milliseconds,
-        });
+        self.trace_call(&outcome.call, &output, failed, outcome.milliseconds);
     }
 }
 

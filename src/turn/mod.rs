@@ -21,6 +21,7 @@ mod result;
 mod sink;
 mod speak;
 mod title;
+mod trace;
 mod waiting;
 mod widgets;
 mod workflow;
@@ -58,6 +59,7 @@ use self::{
     input::{Entry, Transcript},
     output::Output,
     sink::EventSink,
+    trace::Trace,
     waiting::Waiting,
     widgets::OpenWidgets,
     workflow::Workflows,
@@ -175,6 +177,8 @@ struct Turn {
     /// Calls that handlers made of other tools and agents.
     nested: FuturesUnordered<BoxFuture<'static, ()>>,
     title: Option<BoxFuture<'static, Option<String>>>,
+    /// None where nobody may look.
+    trace: Option<Box<Trace>>,
     checkpoint: Pin<Box<tokio::time::Interval>>,
     cancelled: CancellationToken,
 }
@@ -258,10 +262,12 @@ async fn run(
         request_sender,
         nested: FuturesUnordered::new(),
         title: None,
+        trace: None,
         checkpoint,
         cancelled: guard.cancelled.clone(),
         app,
     };
+    turn.begin_trace(&cause);
     let result = AssertUnwindSafe(turn.run(opening, cause)).catch_unwind().await;
     let end = match result {
         Ok(Ok(())) => None,
@@ -270,6 +276,7 @@ async fn run(
     };
     // Handlers that still run for this turn stop now, whatever its end.
     guard.cancelled.cancel();
+    turn.trace_end(end.as_ref());
     Box::pin(turn.finish(end)).await;
     turn.seals.close();
     // The thread is free before the client learns that the stream has ended.

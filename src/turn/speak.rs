@@ -21,7 +21,9 @@ impl Turn {
     pub async fn ask_model(&mut self, round: usize) -> Result<Vec<ToolCall>, TurnEnd> {
         let mut shortenings = 0;
         loop {
-            match self.stream_model(round).await {
+            let answer = self.stream_model(round).await;
+            self.trace_answer(&answer);
+            match answer {
                 Err(TurnEnd::Failed(Failure::Model(ModelError::ContextOverflow(err))))
                     if shortenings < SHORTENINGS && self.transcript.forget_oldest() =>
                 {
@@ -42,6 +44,7 @@ impl Turn {
             Err(err) => return Err(ModelError::Failed(err.to_string()).into()),
         };
         let request = Box::pin(self.model_request(&model, round)).await?;
+        self.trace_request(&request);
         let mut events = model.provider.stream(request).ready_chunks(READY_EVENTS);
         let mut calls = Vec::new();
         loop {
@@ -60,6 +63,7 @@ impl Turn {
                 }
             };
             let Some(ready) = ready else { break };
+            self.trace_first_event();
             let mut done = false;
             for event in ready {
                 match event {

@@ -27,7 +27,7 @@ impl Generation {
         let without_agent = self.agent_tools_without(&prompts);
         tools.0.retain(|name, tool| tool.spec.allow.admits(user) && !without_agent.contains(name));
         let (models, tools) = (Arc::new(models), Arc::new(tools));
-        Arc::new(Self { prompts, models, tools, mcp, ..Self::clone(self) })
+        Arc::new(Self { models, prompts, tools, mcp, ..Self::clone(self) })
     }
 
     /// The tools that are agents which are not among these.

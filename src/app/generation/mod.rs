@@ -208,6 +208,11 @@ impl Generation {
         self.errors.iter().any(is_compiling)
     }
 
+    /// The paths of what it was made of: files, and packs by their folders.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        self.parts.keys().map(String::as_str)
+    }
+
     /// The plugins that may run.
     pub fn approved_plugins(&self) -> impl Iterator<Item = &Arc<dyn Plugin>> {
         self.plugins.values().filter(|plugin| plugin.manifest().approved)

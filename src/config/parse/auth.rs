@@ -2,11 +2,13 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use crate::config::{
-    AuthConfig, AuthMode, BearerToken, ClaimNames, JwtConfig, JwtKeys, ServerConfig,
-    document::{Content, Field, Table, list_of},
+use crate::{
+    config::{
+        AuthConfig, AuthMode, BearerToken, ClaimNames, JwtConfig, JwtKeys, ServerConfig,
+        document::{Content, Field, Table, list_of},
+    },
+    net::Networks,
 };
-use crate::net::Networks;
 
 use super::{
     oidc::read_oidc,

@@ -12,8 +12,9 @@ use secrecy::SecretString;
 
 use crate::{
     config::{
-        AgentsConfig, AttachmentLimits, Config, Environment, Limits, PluginConfig, PluginLimits,
-        PluginsConfig, ProjectConfig, PromptsConfig, RawPermissions, StoreConfig, Trust,
+        AgentsConfig, AttachmentLimits, Config, Environment, Limits, PageConfig, PageElement,
+        PluginConfig, PluginLimits, PluginsConfig, ProjectConfig, PromptsConfig, RawPermissions,
+        StoreConfig, Trust,
         document::{Content, Field, Node, Reader, Table, suggestion},
     },
     load_error::LoadError,
@@ -28,9 +29,6 @@ use self::{
 };
 
 const FILE: &str = "kitfox.toml";
-
-/// What later versions read is accepted now, and ignored.
-const LATER: &[&str] = &["page"];
 
 const SECTIONS: &[&str] = &[
     "project",
@@ -71,9 +69,7 @@ fn read(text: &str, environment: &Environment, project: &Path, reader: &Reader) 
     environment.put_over(&mut node);
     if let Content::Map(sections) = &mut node.content {
         for (key, section) in sections {
-            if !LATER.contains(&key.name.as_str()) {
-                super::environment::resolve(section, &key.name, text, environment, reader);
-            }
+            super::environment::resolve(section, &key.name, text, environment, reader);
         }
     }
     let root = reader.root(node).table(SECTIONS)?;
@@ -93,6 +89,7 @@ fn read(text: &str, environment: &Environment, project: &Path, reader: &Reader) 
         routes: read_routes(&root, &server.chatkit_paths),
         transcribe: read_transcribe(&root, &providers),
         limits: read_limits(&root),
+        page: read_page(&root),
         auth,
         mcp,
         providers,
@@ -163,6 +160,19 @@ fn read_agents(root: &Table<'_>) -> AgentsConfig {
         Some(id)
     });
     AgentsConfig { default: default.unwrap_or_else(|| "assistant".to_owned()) }
+}
+
+fn read_page(root: &Table<'_>) -> PageConfig {
+    let table = root.table("page", &["element", "domain_key"]);
+    let words = [
+        ("builtin", PageElement::Builtin),
+        ("official", PageElement::Official),
+        ("auto", PageElement::Auto),
+    ];
+    PageConfig {
+        element: table.get("element").and_then(|it| it.word(&words)).unwrap_or_default(),
+        domain_key: table.get("domain_key").and_then(|it| it.text_not_empty()),
+    }
 }
 
 fn read_prompts(root: &Table<'_>, environment: &Environment) -> PromptsConfig {

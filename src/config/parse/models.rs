@@ -4,12 +4,14 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use secrecy::SecretString;
 
-use crate::config::{
-    Api, Environment, ModelConfig, ProviderConfig, ServerConfig, TranscribeConfig,
-    document::{Field, Key, Table, list_of},
-    parse::{read_duration, server::read_url},
+use crate::{
+    config::{
+        Api, Environment, ModelConfig, ProviderConfig, ServerConfig, TranscribeConfig,
+        document::{Field, Key, Table, list_of},
+        parse::{read_duration, server::read_url},
+    },
+    user::Allow,
 };
-use crate::user::Allow;
 
 const OPENAI_URL: &str = "https://api.openai.com/v1";
 const OPENAI_MODEL: &str = "gpt-5-mini";

@@ -48,7 +48,7 @@ pub struct Flight {
 
 /// What a call comes to next.
 pub enum Landing {
-    Answer(Result<ServerResult, ServiceError>),
+    Answer(Box<Result<ServerResult, ServiceError>>),
     /// It has no answer in its time.
     Late(Fault),
     /// The server asks the user something, and waits.
@@ -93,7 +93,8 @@ impl Flight {
             tokio::select! {
                 answer = &mut self.handle.rx => {
                     self.guard.id = None;
-                    return Landing::Answer(answer.unwrap_or(Err(ServiceError::TransportClosed)));
+                    let answer = answer.unwrap_or(Err(ServiceError::TransportClosed));
+                    return Landing::Answer(Box::new(answer));
                 }
                 () = sleep_until(self.deadline.min(self.last)) => {
                     let fault = Fault::Timeout(self.begun.elapsed().as_secs().max(1));

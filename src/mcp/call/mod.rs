@@ -241,21 +241,7 @@ impl<'a> Call<'a> {
     async fn fly(&mut self, mut flight: Flight) -> Result<Landed, NoAnswer> {
         loop {
             let asking = match flight.land(self.context).await {
-                Landing::Answer(Ok(ServerResult::InputRequiredResult(result))) => {
-                    return Ok(Landed::Wants(result));
-                }
-                Landing::Answer(Ok(answer)) => {
-                    let max = self.server.file().max_result_bytes;
-                    let value = result::read(answer, max).map_err(NoAnswer::Tool)?;
-                    cite(&value, self.context).await;
-                    return Ok(Landed::Value(value));
-                }
-                Landing::Answer(Err(ServiceError::McpError(ErrorData {
-                    code: URL_REQUIRED,
-                    data: Some(data),
-                    ..
-                }))) => return Ok(Landed::Visits(data)),
-                Landing::Answer(Err(err)) => return Err(NoAnswer::Fault(Fault::of_call(&err))),
+                Landing::Answer(answer) => return self.read(*answer).await,
                 Landing::Late(fault) => return Err(NoAnswer::Fault(fault)),
                 Landing::Asks(asking) => asking,
             };
@@ -277,6 +263,23 @@ impl<'a> Call<'a> {
             };
             // The server may have taken it back.
             let _ = asking.reply.send(answer);
+        }
+    }
+
+    /// What an answer comes to.
+    async fn read(&self, answer: Result<ServerResult, ServiceError>) -> Result<Landed, NoAnswer> {
+        match answer {
+            Ok(ServerResult::InputRequiredResult(result)) => Ok(Landed::Wants(result)),
+            Ok(answer) => {
+                let max = self.server.file().max_result_bytes;
+                let value = result::read(answer, max).map_err(NoAnswer::Tool)?;
+                cite(&value, self.context).await;
+                Ok(Landed::Value(value))
+            }
+            Err(ServiceError::McpError(ErrorData {
+                code: URL_REQUIRED, data: Some(data), ..
+            })) => Ok(Landed::Visits(data)),
+            Err(err) => Err(NoAnswer::Fault(Fault::of_call(&err))),
         }
     }
 

@@ -144,7 +144,7 @@ impl Call<'_> {
                         self.tool.spec.name
                     )));
                 }
-                Landed::Wants(result) => self.read(result, number)?,
+                Landed::Wants(result) => self.read_round(result, number)?,
                 Landed::Visits(data) => self.read_visits(&data, number)?,
             };
             if round.left.is_empty() && round.responses.is_empty() {
@@ -155,7 +155,7 @@ impl Call<'_> {
         }
     }
 
-    fn read(&mut self, result: InputRequiredResult, number: u32) -> Result<Round, ToolError> {
+    fn read_round(&mut self, result: InputRequiredResult, number: u32) -> Result<Round, ToolError> {
         let server = &self.server.file().id;
         let failed = |what: &str| Err(ToolError::Failed(format!("the server `{server}` {what}")));
         let requests = result.input_requests.unwrap_or_default();

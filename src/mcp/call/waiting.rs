@@ -63,6 +63,15 @@ impl Waiting {
         drop(waits);
     }
 
+    /// The same with all that wait in a thread.
+    pub fn forget_thread(&self, user: &UserKey, thread: &ThreadId) {
+        let is_there = |it: &Waits| {
+            it.asked.user.as_ref() == Some(user) && it.asked.thread.as_ref() == Some(thread)
+        };
+        let gone: Vec<_> = self.lock().extract_if(.., |_, it| is_there(it)).collect();
+        drop(gone);
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Waits>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -328,13 +328,13 @@ impl Format {
 }
 
 /// The values of `enum` with the titles of `enumNames`, or those of a list of `const` and `title`.
-fn read_choices(schema: &Value, titled: &str) -> Result<Vec<Choice>, &'static str> {
+fn read_choices(schema: &Value, list: &str) -> Result<Vec<Choice>, &'static str> {
     const WRONG: &str = "has choices that are no texts, or not seen";
     let pairs: Vec<(&Value, Option<&Value>)> = if let Some(values) = schema["enum"].as_array() {
         let titles = schema["enumNames"].as_array();
         let title = |index: usize| titles.and_then(|it| it.get(index));
         values.iter().enumerate().map(|(index, value)| (value, title(index))).collect()
-    } else if let Some(values) = schema[titled].as_array().or_else(|| schema["oneOf"].as_array()) {
+    } else if let Some(values) = schema[list].as_array().or_else(|| schema["oneOf"].as_array()) {
         values.iter().map(|it| (&it["const"], it.get("title"))).collect()
     } else {
         return Err("has no choices");

@@ -82,17 +82,15 @@ fn words(text: &str) -> String {
     let mut words = String::with_capacity(text.len() + 8);
     let mut before: Option<char> = None;
     for character in text.chars() {
-        if !character.is_alphanumeric() {
-            if !words.ends_with(' ') {
-                words.push(' ');
-            }
-        } else {
+        if character.is_alphanumeric() {
             let is_hump = character.is_uppercase()
                 && before.is_some_and(|it| it.is_lowercase() || it.is_ascii_digit());
             if is_hump && !words.ends_with(' ') {
                 words.push(' ');
             }
             words.extend(character.to_lowercase());
+        } else if !words.ends_with(' ') {
+            words.push(' ');
         }
         before = Some(character);
     }

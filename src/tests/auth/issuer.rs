@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use url::Url;
 
-use crate::chatkit::now;
+use crate::{chatkit::now, server::Verifiers};
 
 /// An identity provider on loopback: it tells where its keys are, signs what a test wants, and lets users log in.
 pub struct Issuer {
@@ -57,6 +57,8 @@ pub const CLIENT_SECRET: &str = "client-secret-0123456789";
 impl Issuer {
     /// One that has a key of each kind, by the names of their files in `keys`.
     pub async fn start() -> Self {
+        // Signatures are verified as by a server, though this is first to make some.
+        drop(Verifiers::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let keys = Arc::new(Mutex::new(None));

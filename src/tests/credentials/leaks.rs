@@ -9,7 +9,7 @@ use serde_json::json;
 use tracing::level_filters::LevelFilter;
 
 use super::{HANDLE, RULES, Scene, call};
-use crate::model::ScriptedResponse;
+use crate::{model::ScriptedResponse, user::UserKey};
 
 const CANARY: &str = "canary-7f3a91-PLANTED";
 
@@ -60,6 +60,8 @@ async fn a_secret_is_found_nowhere_but_on_the_wire_to_its_server() {
     let events = scene.turn_of("ada", CANARY, None, &turn).await;
     let state = format!("{:?}", scene.server.app.generation().mcp.statuses());
     let requests = format!("{:?}", scene.server.model.requests());
+    let timeline = json!(scene.server.app.timeline.of(&UserKey::new("header", "", "ada")));
+    assert_eq!(timeline[0]["steps"].as_array().unwrap().len(), 7);
     scene.server.app.close().await;
     drop(guard);
 
@@ -84,6 +86,7 @@ async fn a_secret_is_found_nowhere_but_on_the_wire_to_its_server() {
         ("events", json!(events).to_string()),
         ("model requests", requests),
         ("the state of servers", state),
+        ("the timeline", timeline.to_string()),
         ("database", String::from_utf8_lossy(&database).into_owned()),
         ("logs", logs),
         ("the other server", format!("{:?}", scene.other.seen.lock().unwrap())),

@@ -44,11 +44,9 @@ async fn ask(server: &Server) -> (String, Option<Value>) {
 }
 
 fn asked(events: &[Value]) -> Option<Value> {
-    let items = events.iter().filter(|it| it["type"] == "thread.item.done").map(|it| &it["item"]);
-    items
-        .filter(|it| it["type"] == "structured_input" || it["type"] == "widget")
-        .next_back()
-        .cloned()
+    let mut items =
+        events.iter().filter(|it| it["type"] == "thread.item.done").map(|it| &it["item"]);
+    items.rfind(|it| it["type"] == "structured_input" || it["type"] == "widget").cloned()
 }
 
 /// Ada's answers to a form, each a text.

@@ -82,6 +82,22 @@ async fn who_writes_on_cancels_the_call() {
 }
 
 #[tokio::test]
+async fn a_call_goes_with_its_thread_and_with_its_answer() {
+    for operation in ["threads.delete", "threads.retry_after_item"] {
+        let (fake, cancelled) = patient().await;
+        let server = with(&fake.url, "").await;
+        server.model.push(ScriptedResponse::call("notes__ask", json!({})));
+        let (thread, events) = server.create("ada", "go").await;
+        assert!(super::asked(&events).is_some());
+        let message = events.iter().find(|it| it["item"]["type"] == "user_message").unwrap();
+        let params = json!({ "thread_id": thread, "item_id": message["item"]["id"] });
+        server.model.push(ScriptedResponse::text("Again."));
+        server.call("ada", operation, params).await;
+        timeout(SOON, cancelled.notified()).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_turn_that_ends_before_it_asks_cancels_the_call() {
     let (fake, cancelled) = patient().await;
     let slow = r#"tool(#{ name: "slow", description: "Is slow.", run: |args, ctx| { sleep(0.3); ctx.error("no", false) } });"#;

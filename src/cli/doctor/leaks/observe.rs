@@ -1,6 +1,7 @@
 //! The turn, and all that can be seen of it.
 
 use std::{
+    fmt::Write,
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -97,7 +98,6 @@ async fn look_at(copy: &Copy, app: &App) -> anyhow::Result<Vec<(&'static str, St
     let client = Client { local: Local::new(app.clone()), headers: copy.headers() };
     let mut pages = client.give(copy, app).await?;
 
-    let mut watched = app.inspector.subscribe();
     let input = json!({
         "content": [{ "type": "input_text", "text": "go" }],
         "attachments": [],
@@ -110,10 +110,8 @@ async fn look_at(copy: &Copy, app: &App) -> anyhow::Result<Vec<(&'static str, St
         .find_map(|it| serde_json::from_str(it.strip_prefix("data: ")?).ok())
         .with_context(|| format!("there was no turn: {events}"))?;
     let thread = first["thread"]["id"].as_str().context("there is a thread")?;
-    let mut inspections = String::from("watched\n");
-    while let Ok(inspection) = watched.try_recv() {
-        inspections.push_str(&serde_json::to_string(&inspection)?);
-    }
+    let watched = app.timeline.of(&UserKey::new("token", "", "canary"));
+    let inspections = format!("watched\n{}", serde_json::to_string(&watched)?);
 
     let of_thread = |kind: &str| {
         let params = json!({ "thread_id": thread, "order": "asc", "limit": 100 });
@@ -138,7 +136,8 @@ async fn look_at(copy: &Copy, app: &App) -> anyhow::Result<Vec<(&'static str, St
         pages.push_str(&client.ask("GET", path, String::new()).await?);
     }
     let mut state = client.ask("GET", "/api/mcp", String::new()).await?;
-    state.push_str(&format!("{:?}", app.generation().mcp.statuses()));
+    // Writing to a text cannot fail.
+    let _ = write!(state, "{:?}", app.generation().mcp.statuses());
     let errors = client.provoke(copy).await?;
     let arguments = json!({ "text": "ok" });
     let call = json!({

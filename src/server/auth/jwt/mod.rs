@@ -35,7 +35,6 @@ const VERIFIED_TOKENS: u64 = 10_000;
 const VERIFIED_FOR: Duration = Duration::from_mins(5);
 
 /// The verifier of the configuration in force.
-#[derive(Default)]
 pub struct Verifiers(ArcSwapOption<Verifier>);
 
 /// Verifies the tokens of one issuer.
@@ -53,6 +52,14 @@ struct Verified {
     expires: u64,
 }
 
+impl Default for Verifiers {
+    fn default() -> Self {
+        // Before anything else has to do with tokens: the first who does decides for the process.
+        signatures::install();
+        Self(ArcSwapOption::empty())
+    }
+}
+
 impl Verifiers {
     /// What was fetched and verified is kept as long as the configuration stays.
     pub fn of(&self, config: &JwtConfig) -> Arc<Verifier> {
@@ -67,7 +74,6 @@ impl Verifiers {
 
 impl Verifier {
     pub fn new(config: JwtConfig) -> Self {
-        signatures::install();
         let algorithms = config.algorithms.iter().filter_map(|it| it.parse().ok()).collect();
         let verified =
             Cache::builder().max_capacity(VERIFIED_TOKENS).time_to_live(VERIFIED_FOR).build();

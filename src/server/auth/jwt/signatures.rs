@@ -22,24 +22,26 @@ pub fn install() {
     let _ = PROVIDER.install_default();
 }
 
-static PROVIDER: LazyLock<CryptoProvider> =
-    LazyLock::new(|| CryptoProvider { verifier_factory: verifier, ..DEFAULT_PROVIDER.clone() });
+static PROVIDER: LazyLock<CryptoProvider> = LazyLock::new(|| CryptoProvider {
+    verifier_factory: |algorithm, key| verifier(*algorithm, key),
+    ..DEFAULT_PROVIDER.clone()
+});
 
-fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
+fn verifier(algorithm: Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
     if let Some((parameters, DecodingKeyKind::RsaModulusExponent { .. })) =
-        rsa(*algorithm).map(|it| (it, key.kind()))
+        rsa(algorithm).map(|it| (it, key.kind()))
         && key.family() == AlgorithmFamily::Rsa
     {
-        return Ok(Box::new(Rsa { algorithm: *algorithm, parameters, key: key.clone() }));
+        return Ok(Box::new(Rsa { algorithm, parameters, key: key.clone() }));
     }
     if let Some((parameters, DecodingKeyKind::SecretOrDer(point))) =
-        ecdsa(*algorithm).map(|it| (it, key.kind()))
+        ecdsa(algorithm).map(|it| (it, key.kind()))
         && key.family() == AlgorithmFamily::Ec
     {
         let key = UnparsedPublicKey::new(parameters, point.clone());
-        return Ok(Box::new(Ecdsa { algorithm: *algorithm, key }));
+        return Ok(Box::new(Ecdsa { algorithm, key }));
     }
-    (DEFAULT_PROVIDER.verifier_factory)(algorithm, key)
+    (DEFAULT_PROVIDER.verifier_factory)(&algorithm, key)
 }
 
 fn rsa(algorithm: Algorithm) -> Option<&'static RsaParameters> {
