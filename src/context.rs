@@ -1,4 +1,4 @@
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt, net::IpAddr};
 
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
@@ -28,6 +28,9 @@ pub struct RequestContext {
     /// All that the client sent as metadata, merged, the later winning.
     pub metadata: Map<String, Value>,
     pub request: RequestScope,
+    /// Where it comes from, for limits alone.
+    #[serde(skip)]
+    pub address: Option<IpAddr>,
     #[serde(skip)]
     pub secrets: RequestSecrets,
 }
@@ -125,6 +128,7 @@ impl RequestContext {
                 headers: sources.visible_headers.iter().filter(is_visible).map(visible).collect(),
                 session_id: sources.session_id,
             },
+            address: None,
             secrets,
         }
     }

@@ -3,7 +3,7 @@
 //! Each module uses only those to its right, and a test compares every `crate::` path with this order:
 //!
 //! `cli → distribution, server → ops → turn → app → plugin, mcp → model → tool → credential → oauth → vault → store → prompt, widget →
-//! jinja → context → config → net → user, media, load_error → chatkit`
+//! jinja → context → telemetry → config → net → user, media, load_error → chatkit`
 
 pub mod app;
 pub mod chatkit;
@@ -24,6 +24,7 @@ pub mod plugin;
 pub mod prompt;
 pub mod server;
 pub mod store;
+pub mod telemetry;
 pub mod tool;
 pub mod turn;
 pub mod user;

@@ -1,4 +1,11 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -236,7 +243,23 @@ pub struct CallContext {
     pub turn: mpsc::Sender<TurnCall>,
     /// The turn's credentials: what stands for them in prompts and arguments, and which were used.
     pub seals: Arc<Seals>,
+    /// What the turn has cost so far.
+    pub spent: Spent,
     pub cancelled: CancellationToken,
+}
+
+/// The tokens that models took and gave for somebody. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Spent(Arc<AtomicU64>);
+
+impl Spent {
+    pub fn add(&self, tokens: u64) {
+        self.0.fetch_add(tokens, Ordering::Relaxed);
+    }
+
+    pub fn tokens(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// Whose call a handler answers.

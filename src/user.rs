@@ -1,7 +1,8 @@
-use std::fmt;
+use std::fmt::{self, Write};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 /// Who owns a thread: the method of login, its issuer and the subject there, in one string.
 ///
@@ -24,6 +25,29 @@ impl UserKey {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// What prompts and plugins see as `user.id`.
+    pub fn subject(&self) -> &str {
+        let mut parts = self.0.splitn(3, ':');
+        let (_, length, rest) = (parts.next(), parts.next(), parts.next().unwrap_or_default());
+        let issuer = length.and_then(|it| it.parse::<usize>().ok()).unwrap_or_default();
+        rest.get(issuer + 1..).unwrap_or_default()
+    }
+
+    /// What stands for the user where who they are is nobody's business.
+    pub fn pseudonym(&self) -> String {
+        digest("user", &self.0)
+    }
+}
+
+/// What stands for a text, the same each time, and does not say what it is.
+pub fn digest(kind: &str, text: &str) -> String {
+    let mut digest = format!("{kind}:");
+    for byte in Sha256::digest(text).iter().take(16) {
+        // Writing to a text cannot fail.
+        let _ = write!(digest, "{byte:02x}");
+    }
+    digest
 }
 
 /// Who is asking.
@@ -153,6 +177,15 @@ mod tests {
         for (index, key) in keys.iter().enumerate() {
             assert!(!keys[index + 1..].contains(key), "{key:?}");
         }
+    }
+
+    #[test]
+    fn a_key_tells_the_id_and_a_pseudonym_nothing() {
+        let key = UserKey::new("jwt", "https://login.test:8443/", "ada:7");
+        assert_eq!(key.subject(), "ada:7");
+        assert_eq!(UserKey::new("header", "", "bob").subject(), "bob");
+        assert_eq!(key.pseudonym().len(), "user:".len() + 32);
+        assert!(!key.pseudonym().contains("ada"));
     }
 
     #[test]

@@ -3,8 +3,10 @@
 mod event_log;
 mod files;
 mod generation;
+mod limits;
 mod rehearsal;
 mod reload;
+mod retention;
 mod running;
 mod sweep;
 mod timeline;
@@ -33,6 +35,8 @@ pub use self::{
     event_log::{Dropped, EventLog, LogReader, NumberedEvent},
     files::ProjectFiles,
     generation::{Generation, Surroundings},
+    limits::{Admitted, Exceeded, Limiter, NearlyExceeded, Payer, Scope, StreamPermit},
+    retention::{Organisations, sweep as sweep_retention},
     running::{Busy, Running, RunningTurns, TurnGuard},
     timeline::{
         Timeline, TimelineEvent, Traced, TracedModel, TracedStep, TracedTool, TracedTurn, TurnState,
@@ -54,6 +58,9 @@ pub struct Inner {
     /// Cancelled when the process is asked to stop: no new turns.
     pub stopping: CancellationToken,
     pub running: RunningTurns,
+    /// What users, organisations and addresses may take.
+    pub limiter: Limiter,
+    pub organisations: Organisations,
     /// Where connections to MCP servers live.
     pub mcp: mcp::Hub,
     /// What users entrusted to us, and their logins elsewhere.
@@ -156,6 +163,8 @@ impl App {
         let app = Self(Arc::new(Inner {
             project,
             environment,
+            limiter: Limiter::new(store.clone()),
+            organisations: Organisations::default(),
             store,
             tasks,
             stopping: CancellationToken::new(),
@@ -175,6 +184,7 @@ impl App {
             app.generation().mcp.start();
             app.tasks.spawn(reload::watch(app.clone()));
             app.tasks.spawn(sweep::sweep_hourly(app.clone()));
+            app.tasks.spawn(sweep::keep_up(app.clone()));
         }
         Ok(app)
     }
@@ -192,6 +202,7 @@ impl App {
     /// Closes what is open, at the end of the process.
     pub async fn close(&self) {
         self.mcp.close().await;
+        self.limiter.close().await;
         self.store.close().await;
     }
 

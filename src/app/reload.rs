@@ -11,10 +11,13 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use crate::app::{
-    App, Generation,
-    files::{FOLDERS, ProjectFiles, ROOT_FILES},
-    generation::Surroundings,
+use crate::{
+    app::{
+        App, Generation,
+        files::{FOLDERS, ProjectFiles, ROOT_FILES},
+        generation::Surroundings,
+    },
+    telemetry::count,
 };
 
 /// Files are at rest when nothing has changed for this long.
@@ -89,6 +92,7 @@ pub fn reload_now(app: &App) {
     // With a previous generation there is always a configuration.
     let Ok(generation) = Generation::build(&files, Some(&current), &surroundings) else { return };
     report(&current, &generation);
+    count::reload(if generation.errors.is_empty() { "ok" } else { "failed" });
     if generation.id != current.id || generation.errors != current.errors {
         app.replace_generation(Arc::new(generation));
     }

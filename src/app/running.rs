@@ -7,7 +7,10 @@ use std::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{app::EventLog, chatkit::ThreadId};
+use crate::{
+    app::{Admitted, EventLog},
+    chatkit::ThreadId,
+};
 
 /// The turns that run, at most one a thread.
 #[derive(Default)]
@@ -38,6 +41,8 @@ pub struct TurnGuard {
     turns: Arc<Mutex<HashMap<ThreadId, RunningTurn>>>,
     /// Cancelled when the turn is to end: its client left, its thread was deleted, or the server stops.
     pub cancelled: CancellationToken,
+    /// What it was let in with.
+    pub admitted: Admitted,
     log: Arc<OnceLock<Arc<EventLog>>>,
     _ended: watch::Sender<()>,
 }
@@ -69,6 +74,7 @@ impl RunningTurns {
                             thread: thread.clone(),
                             turns: self.turns.clone(),
                             cancelled,
+                            admitted: Admitted::default(),
                             log,
                             _ended: sender,
                         });
@@ -135,6 +141,11 @@ impl RunningTurns {
             // It ends with an error, because the sender is dropped: that is the news.
             let _ = ended.changed().await;
         }
+    }
+
+    /// How many turns run.
+    pub fn len(&self) -> usize {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Whether no turn runs.

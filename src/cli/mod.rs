@@ -16,12 +16,13 @@ mod output;
 mod plugins;
 mod render;
 mod serve;
+mod users;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::config::Environment;
+use crate::{app::first_config, config::Environment, telemetry::LogPlace};
 
 use self::output::Output;
 
@@ -59,6 +60,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Make, list or rotate the keys of what users entrust to the server.
     Keys(keys::Keys),
+    /// Delete or export what is kept of a user.
+    Users(users::Users),
     /// Bring the database up to date, or say whether it is.
     Migrate(migrate::Migrate),
     /// Write threads, items and what belongs to them as JSON lines.
@@ -79,6 +82,19 @@ impl Arguments {
             Some(_) => "error",
         }
     }
+
+    /// Where a server logs, and how. What is wrong with the configuration is told later, by whoever needs it.
+    pub async fn log_place(&self) -> LogPlace {
+        match self.command {
+            None | Some(Command::Serve(_)) => {
+                let config = first_config(&self.project, &Environment::of_process()).await;
+                config
+                    .map(|it| LogPlace { format: it.telemetry.logs, audit: it.audit.file })
+                    .unwrap_or_default()
+            }
+            Some(_) => LogPlace::default(),
+        }
+    }
 }
 
 /// Runs the command that the arguments name. Commands that fail have said why.
@@ -96,6 +112,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Mcp(mcp) => mcp.run(project, environment, output).await,
         Command::Doctor(doctor) => doctor.run(project, environment, output).await,
         Command::Keys(keys) => keys.run(project, environment, output).await,
+        Command::Users(users) => users.run(project, environment, output).await,
         Command::Migrate(migrate) => migrate.run(project, environment, output).await,
         Command::Export(export) => export.run(project, environment, output).await,
         Command::Import(import) => import.run(project, environment, output).await,

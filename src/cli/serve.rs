@@ -11,6 +11,7 @@ use crate::{
     config::{Config, Environment},
     server,
     store::Store,
+    telemetry::start_traces,
 };
 
 #[derive(Debug, Default, Args)]
@@ -44,11 +45,24 @@ impl Serve {
             app.close().await;
             return Err(err);
         }
-        let listener = bind(&config).await?;
+        let listener = bind(&config.server.listen, "`listen` under [server]").await?;
+        let metrics = match &config.metrics.listen {
+            Some(listen) => Some(bind(listen, "`listen` under [metrics]").await?),
+            None => None,
+        };
+        let traces = config.telemetry.traces.as_ref().map(start_traces).transpose();
+        let traces = traces.map_err(|err| anyhow!(err))?;
         announce(&app, &config, &listener);
+        if let Some(metrics) = metrics {
+            app.tasks.spawn(server::serve_metrics(app.clone(), metrics));
+        }
         tokio::select! {
             result = server::serve(app.clone(), listener) => result?,
             () = stop_on_signals(&app) => (),
+        }
+        if let Some(traces) = traces {
+            // It waits for whoever takes them.
+            tokio::task::spawn_blocking(move || traces.stop()).await?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -71,16 +85,14 @@ async fn check_store(app: &App, config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
-    let listen = &config.server.listen;
+async fn bind(listen: &str, setting: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(listen).await.map_err(|err| match err.kind() {
         std::io::ErrorKind::AddrInUse => anyhow!(
-            "`{listen}` is taken by another program: set `listen` under [server] in kitfox.toml, or \
-             KITFOX_SERVER__LISTEN=127.0.0.1:8001, or `--listen 127.0.0.1:8001`"
+            "`{listen}` is taken by another program: set {setting} in kitfox.toml; the server's own address is set by \
+             KITFOX_SERVER__LISTEN=127.0.0.1:8001 or `--listen 127.0.0.1:8001` as well"
         ),
-        _ => anyhow!(err).context(format!(
-            "cannot listen on `{listen}`: mend `listen` under [server] in kitfox.toml"
-        )),
+        _ => anyhow!(err)
+            .context(format!("cannot listen on `{listen}`: mend {setting} in kitfox.toml")),
     })
 }
 
@@ -107,6 +119,13 @@ fn announce(app: &App, config: &Config, listener: &TcpListener) {
     let address =
         listener.local_addr().map_or_else(|_| config.server.listen.clone(), |it| it.to_string());
     info!("listening on {address}, the chat is at {}", config.server.public_url);
+    if let Some(listen) = &config.metrics.listen {
+        info!("metrics are at http://{listen}/metrics, for whoever can reach it");
+    }
+    if let Some(traces) = &config.telemetry.traces {
+        let host = traces.endpoint.host_str().unwrap_or_default();
+        info!(content = traces.content, "traces go to {host}");
+    }
 }
 
 /// SIGINT and SIGTERM ask the server to stop; with a second one it waits for no turn. Never ends.

@@ -3,6 +3,8 @@
 pub mod document;
 mod environment;
 mod parse;
+mod quota;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +22,11 @@ use url::Url;
 
 use crate::{load_error::LoadError, net::Networks, user::Allow};
 
-pub use self::environment::Environment;
+pub use self::{
+    environment::Environment,
+    quota::{Measure, Quota, RetentionConfig},
+    telemetry::{AuditConfig, LogFormat, MetricsConfig, TelemetryConfig, TracesConfig},
+};
 
 /// The whole configuration, with every default filled in.
 #[derive(Debug, Clone)]
@@ -46,6 +52,10 @@ pub struct Config {
     pub transcribe: Option<TranscribeConfig>,
     pub limits: Limits,
     pub page: PageConfig,
+    pub retention: RetentionConfig,
+    pub telemetry: TelemetryConfig,
+    pub metrics: MetricsConfig,
+    pub audit: AuditConfig,
 }
 
 #[derive(Debug, Clone)]
@@ -467,9 +477,19 @@ pub struct Limits {
     pub plugin: PluginLimits,
     /// Of a request's body, in bytes; default 8 MiB.
     pub body_bytes: usize,
+    /// Of what a user writes in one message, in bytes; default 1 MiB.
+    pub message_bytes: usize,
     /// Rounds of model calls in one turn; default 20.
     pub rounds: usize,
+    /// Of a turn, from its beginning to its end; default 30 min.
+    pub turn_time: Duration,
     pub attachments: AttachmentLimits,
+    /// Of each user.
+    pub user: Quota,
+    /// Of all users of one organisation together.
+    pub org: Quota,
+    /// Of all who come from one address; of version 6, from one network.
+    pub address: Quota,
 }
 
 /// `[limits.attachments]`, which an agent's own rules narrow.
@@ -528,6 +548,15 @@ impl Config {
         }
         if self.store.keys != other.store.keys {
             keys.push("store.keys");
+        }
+        if self.telemetry.differs(&other.telemetry) {
+            keys.push("telemetry");
+        }
+        if self.metrics.listen != other.metrics.listen {
+            keys.push("metrics.listen");
+        }
+        if self.audit.file != other.audit.file {
+            keys.push("audit.file");
         }
         keys
     }
@@ -592,8 +621,13 @@ impl Default for Limits {
         Self {
             plugin: PluginLimits::default(),
             body_bytes: 8 << 20,
+            message_bytes: 1 << 20,
             rounds: 20,
+            turn_time: Duration::from_mins(30),
             attachments: AttachmentLimits::default(),
+            user: Quota::default(),
+            org: Quota::default(),
+            address: Quota::default(),
         }
     }
 }

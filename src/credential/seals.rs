@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use tracing::warn;
 
 use super::{CredentialError, Credentials, Scrubber, Secret, scrub::shown};
-use crate::{chatkit::ThreadId, context::RequestContext, user::UserKey};
+use crate::{chatkit::ThreadId, context::RequestContext, telemetry::audit, user::UserKey};
 
 /// What every handle begins with.
 const PREFIX: &str = "kfh_";
@@ -159,6 +159,11 @@ impl Seals {
 
     /// Has what comes back and what is shown freed of this secret, for the rest of the turn.
     pub fn remember(&self, credential: &str, secret: &Secret) {
+        audit::credential(
+            self.user.as_ref(),
+            self.thread.as_ref().map(ThreadId::as_str),
+            credential,
+        );
         let is_known = |(name, known): &(String, Secret)| {
             name == credential && known.expose() == secret.expose()
         };

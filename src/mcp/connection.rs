@@ -5,7 +5,8 @@ use rmcp::{
     Peer, RoleClient,
     model::{
         CallToolRequest, CallToolRequestParams, ClientRequest, ListToolsRequest,
-        PaginatedRequestParams, ProtocolVersion, ServerResult, SubscriptionFilter, Tool,
+        PaginatedRequestParams, ProtocolVersion, RequestParamsMeta, ServerResult,
+        SubscriptionFilter, Tool,
     },
     service::{
         ClientInitializeError, ClientLifecycleMode, ClientServiceExt, PeerRequestOptions,
@@ -17,19 +18,22 @@ use rmcp::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::mcp::{
-    asking::Calls,
-    clean::{clean, clean_line, cut},
-    fault::Fault,
-    file::{Program, Protocol, ServerFile, Transport},
-    handler::{Changes, Handler, Progress},
-    hub::Hub,
-    identity::Identity,
-    tools::MAX_TOOLS,
-    transport::{
-        http::{self, HttpWire},
-        stdio,
+use crate::{
+    mcp::{
+        asking::Calls,
+        clean::{clean, clean_line, cut},
+        fault::Fault,
+        file::{Program, Protocol, ServerFile, Transport},
+        handler::{Changes, Handler, Progress},
+        hub::Hub,
+        identity::Identity,
+        tools::MAX_TOOLS,
+        transport::{
+            http::{self, HttpWire},
+            stdio,
+        },
     },
+    telemetry::traceparent,
 };
 
 /// Of a list.
@@ -229,9 +233,12 @@ impl Connection {
     /// Sends a call; its answer comes with the handle.
     pub async fn send(
         &self,
-        call: CallToolRequestParams,
+        mut call: CallToolRequestParams,
         identity: &Identity,
     ) -> Result<RequestHandle<RoleClient>, ServiceError> {
+        if let Some(parent) = traceparent() {
+            call.set_traceparent(&parent);
+        }
         let mut request = CallToolRequest::new(call);
         request.extensions.insert(identity.clone());
         let options = PeerRequestOptions::no_options();

@@ -27,7 +27,7 @@ use super::{
     failure::{Complaint, Failure},
     sse::{Body, SseParser},
 };
-use crate::config::ProviderConfig;
+use crate::{config::ProviderConfig, telemetry::traceparent};
 
 /// No longer than this is waited, whatever Retry-After says.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(20);
@@ -238,6 +238,10 @@ impl Endpoint {
     }
 
     async fn send(&self, request: RequestBuilder, deadline: Instant) -> Result<Response, Failure> {
+        let request = match traceparent() {
+            Some(parent) => request.header("traceparent", parent),
+            None => request,
+        };
         let response = match timeout_at(deadline, request.send()).await {
             Err(_) => return Err(self.late(self.first_byte_timeout)),
             Ok(Err(err)) => {

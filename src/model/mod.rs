@@ -5,6 +5,7 @@ mod demo;
 mod failure;
 mod http;
 mod loose;
+mod metered;
 mod models;
 mod names;
 mod responses;
@@ -20,7 +21,11 @@ use futures::{future::BoxFuture, stream::BoxStream};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{chatkit::Annotation, prompt::Reasoning, tool::ToolSpec};
+use crate::{
+    chatkit::Annotation,
+    prompt::Reasoning,
+    tool::{Spent, ToolSpec},
+};
 
 pub use self::{
     http::client,
@@ -46,6 +51,8 @@ pub struct ModelRequest {
     pub hosted: Vec<Value>,
     /// The answer must be JSON of this schema.
     pub schema: Option<Value>,
+    /// Where what it costs is written down.
+    pub spent: Spent,
 }
 
 /// An item of a model's input.
@@ -210,7 +217,15 @@ pub trait Model: Send + Sync {
     fn stream(&self, request: ModelRequest) -> BoxStream<'static, Result<ModelEvent, ModelError>>;
 
     /// The whole text of an answer that is not streamed.
-    fn complete(&self, request: ModelRequest) -> BoxFuture<'static, Result<String, ModelError>>;
+    fn complete(&self, request: ModelRequest)
+    -> BoxFuture<'static, Result<Completion, ModelError>>;
+}
+
+/// The whole text of an answer, and what it cost.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Completion {
+    pub text: String,
+    pub usage: Usage,
 }
 
 /// Asks without streaming and gives the whole text: for titles and `ctx.model`.
@@ -219,7 +234,7 @@ pub async fn complete(
     mut request: ModelRequest,
 ) -> Result<String, ModelError> {
     request.model.clone_from(&model.model);
-    model.provider.complete(request).await
+    Ok(model.provider.complete(request).await?.text)
 }
 
 /// Of one answer. A provider that asks for more of anything is at fault.

@@ -11,6 +11,7 @@ use super::{
     chat_completions::{self, ChatCompletions},
     demo::Demo,
     http::{self, Endpoint},
+    metered::Metered,
     responses::{self, Responses},
 };
 use crate::{
@@ -20,6 +21,7 @@ use crate::{
 
 const CONFIG_FILE: &str = "kitfox.toml";
 const DEFAULT: &str = "default";
+const OPENAI: &str = "https://api.openai.com";
 
 /// The models of a configuration, with their providers connected.
 pub struct Models {
@@ -75,6 +77,8 @@ impl Models {
                     model.provider, model.provider
                 )),
             };
+            let name = provider_name(&model.provider, config.providers.get(&model.provider));
+            let provider = provider.map(|it| Arc::new(Metered::new(key, name, it)) as Arc<dyn Model>);
             let entry =
                 Entry { model: model.model.clone(), label: model.label.clone(), provider };
             (key.clone(), entry)
@@ -90,7 +94,8 @@ impl Models {
     /// One more.
     #[must_use]
     pub fn and_provider(mut self, key: &str, provider: Arc<dyn Model>) -> Self {
-        let entry = Entry { model: key.to_owned(), label: key.to_owned(), provider: Ok(provider) };
+        let provider = Ok(Arc::new(Metered::new(key, key, provider)) as Arc<dyn Model>);
+        let entry = Entry { model: key.to_owned(), label: key.to_owned(), provider };
         self.models.insert(key.to_owned(), entry);
         self
     }
@@ -159,6 +164,14 @@ fn connect(
     })
 }
 
+/// What traces call the provider: `openai`, which the conventions know, or its key in `[providers]`.
+fn provider_name<'a>(key: &'a str, config: Option<&ProviderConfig>) -> &'a str {
+    match config {
+        Some(config) if config.base_url.starts_with(OPENAI) => "openai",
+        Some(_) | None => key,
+    }
+}
+
 fn load_script(name: &str, config: &ProviderConfig, project: &Path) -> Result<Scripted, LoadError> {
     let Some(file) = &config.file else {
         let message = format!("the scripted provider `{name}` has no file to replay");
@@ -178,5 +191,5 @@ fn lacks_key(config: &ProviderConfig) -> bool {
     matches!(config.api, Api::Responses | Api::ChatCompletions)
         && config.api_key.is_none()
         && !config.headers.keys().any(|header| header.eq_ignore_ascii_case("authorization"))
-        && config.base_url.starts_with("https://api.openai.com")
+        && config.base_url.starts_with(OPENAI)
 }

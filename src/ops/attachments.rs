@@ -111,6 +111,7 @@ impl Caller<'_> {
             return Err(too_large(limit));
         }
         self.check_place().await?;
+        self.admit_upload(size).await?;
         let attachment = StoredAttachment {
             id: AttachmentId::generate(),
             name: media::clean_name(&params.name),
@@ -143,6 +144,10 @@ impl Caller<'_> {
         let limit = self.limit_for("file", &mime_type)?;
         self.check_place().await?;
         let (blob, size) = store(self.app, upload, Expected::AtMost(limit)).await?;
+        if let Err(err) = self.admit_upload(size).await {
+            self.delete_blobs(vec![blob]);
+            return Err(err);
+        }
         let attachment = StoredAttachment {
             id: AttachmentId::generate(),
             name: media::clean_name(name),

@@ -5,6 +5,7 @@ mod approvals;
 mod attachments;
 mod client_tools;
 mod items;
+mod limits;
 mod links;
 mod mcp;
 mod options;
@@ -21,7 +22,7 @@ use serde_json::Value;
 use tracing::warn;
 
 use crate::{
-    app::{App, Busy, Generation},
+    app::{App, Busy, Exceeded, Generation},
     chatkit::{Attachment, Operation, Request, ThreadMetadata},
     config::document::one_line,
     context::RequestContext,
@@ -78,6 +79,9 @@ pub enum OpError {
     /// The caller may not do that, whatever it sends.
     #[error("{0}")]
     Forbidden(String),
+    /// Its caller, or those whom it belongs to, had enough for now.
+    #[error("{0}")]
+    Limited(Exceeded),
     /// The server cannot serve now: its store is away, or it is stopping.
     #[error("{0}")]
     Unavailable(String),
@@ -98,6 +102,12 @@ impl From<StoreError> for OpError {
             }
             StoreError::Failed(err) => Self::Failed(err),
         }
+    }
+}
+
+impl From<Exceeded> for OpError {
+    fn from(err: Exceeded) -> Self {
+        Self::Limited(err)
     }
 }
 

@@ -147,6 +147,17 @@ impl Caller<'_> {
             UserMessageContent::InputText { text } => !text.is_empty(),
             UserMessageContent::InputTag(_) => true,
         };
+        let length = |part: &UserMessageContent| match part {
+            UserMessageContent::InputText { text } => text.len(),
+            UserMessageContent::InputTag(_) => 0,
+        };
+        let limit = self.generation.config.limits.message_bytes;
+        let quoted = input.quoted_text.as_ref().map_or(0, String::len);
+        if input.content.iter().map(length).sum::<usize>() + quoted > limit {
+            return Err(OpError::TooLarge(format!(
+                "`params.input.content`: the message is longer than {limit} bytes (`[limits] message_bytes`)"
+            )));
+        }
         if input.attachments.is_empty() && !input.content.iter().any(is_text) {
             return Err(OpError::BadRequest(
                 "`params.input.content`: the message is empty".to_owned(),
@@ -183,7 +194,9 @@ impl Caller<'_> {
         if self.app.stopping.is_cancelled() {
             return Err(OpError::Unavailable("the server is stopping".to_owned()));
         }
-        Ok(self.app.running.begin(thread_id, PATIENCE).await?)
+        let mut guard = self.app.running.begin(thread_id, PATIENCE).await?;
+        guard.admitted = self.admit_turn().await?;
+        Ok(guard)
     }
 
     /// The same for what answers the end of a turn: that may be on its way out still.

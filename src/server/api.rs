@@ -37,8 +37,8 @@ const WAITING_EVENTS: usize = 16;
 const WATCH: Duration = Duration::from_mins(30);
 
 /// Who looks, and why they may.
-struct Viewer {
-    user: Option<User>,
+pub struct Viewer {
+    pub user: Option<User>,
     /// Else it is because nobody else can reach the server.
     is_operator: bool,
 }
@@ -76,7 +76,7 @@ pub async fn events(
 }
 
 /// Who may look: an operator; anybody, while only this machine can reach the server and nobody logs in.
-async fn admit(server: &Server, headers: &HeaderMap) -> Result<Viewer, ApiError> {
+pub async fn admit(server: &Server, headers: &HeaderMap) -> Result<Viewer, ApiError> {
     let config = server.app.generation().config.clone();
     let caller = auth::authenticate(server, headers, NewSession::Never).await;
     let is_operator =

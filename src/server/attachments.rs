@@ -45,7 +45,7 @@ use super::{
     auth::{self, NewSession},
     chatkit, context,
     error::ApiError,
-    guard,
+    guard, limits,
 };
 
 /// The longest silence within an upload.
@@ -179,6 +179,7 @@ async fn upload_directly(
     let (parts, body) = request.into_parts();
     refuse_compressed(&parts.headers)?;
     let caller = auth::authenticate(server, &parts.headers, NewSession::Make).await?;
+    limits::admit_user(server, &caller.user).await.map_err(ApiError::closing)?;
     let context = context::gather(server, &parts.headers, Some(&caller), &[]);
     let limit = server.app.generation().config.limits.attachments.max_bytes;
     let body = receive(body, limit);

@@ -15,6 +15,7 @@ use tracing::Instrument;
 use crate::{
     chatkit::{self, ThreadStreamEvent},
     ops::{self, Answer, Client, Links},
+    telemetry::carry,
 };
 
 use super::{
@@ -22,6 +23,7 @@ use super::{
     auth::{self, Caller, NewSession},
     body, context,
     error::ApiError,
+    limits,
     simple::SimpleEncoder,
     sse::{self, Encoder},
 };
@@ -62,6 +64,7 @@ pub async fn options(server: &Server, request: Request) -> Result<Response, ApiE
     }
     let headers = request.headers();
     let caller = auth::authenticate(server, headers, NewSession::Make).await?;
+    limits::admit_user(server, &caller.user).await?;
     let context = context::gather(server, headers, Some(&caller), &[]);
     let mut options = ops::options(&server.app, &context)?;
     if let Some(login) = auth::show_login(&server.app.generation().config, &caller) {
@@ -80,6 +83,7 @@ pub async fn receive(
     let caller = auth::authenticate(server, &parts.headers, NewSession::Make)
         .await
         .map_err(ApiError::closing)?;
+    limits::admit_user(server, &caller.user).await.map_err(ApiError::closing)?;
     let limit = server.app.generation().config.limits.body_bytes;
     let body = body::read(&parts.headers, body, limit).await?;
     Ok((parts.headers, body, caller))
@@ -103,7 +107,7 @@ pub async fn respond(
         // A task of its own, because a message counts even if its sender leaves before it is stored.
         let operation =
             async move { ops::chatkit(&app, caller.user, request, context, links, client).await };
-        match server.app.tasks.spawn(operation.in_current_span()).await {
+        match server.app.tasks.spawn(carry(operation.in_current_span())).await {
             Ok(answer) => answer?,
             Err(err) => return Err(ApiError::failed(err)),
         }

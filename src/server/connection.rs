@@ -17,10 +17,13 @@ use tracing::{debug, info, warn};
 
 use crate::app::App;
 
-use super::{auth::Peer, router};
+use super::{auth::Peer, patient::Patient, router};
 
 /// For the head of a request, and for the next one on an open connection.
 const HEAD_TIME: Duration = Duration::from_secs(30);
+
+/// A client that takes nothing of its answer for so long is gone.
+const WRITE_TIME: Duration = Duration::from_mins(1);
 
 /// Of a request's head, and of what waits to be written to a slow client.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -100,7 +103,10 @@ async fn serve_connection(
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(BUFFER_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        .serve_connection(
+            TokioIo::new(Patient::new(stream, WRITE_TIME)),
+            TowerToHyperService::new(service),
+        );
     let mut connection = pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,

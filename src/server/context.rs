@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use crate::context::{ContextSources, RequestContext};
 
 use super::{
-    Server,
+    Server, address,
     auth::{ACCESS_TOKEN, Caller},
 };
 
@@ -21,7 +21,7 @@ pub fn gather(
     // Unless the operator says so, it stays here.
     let token = token.filter(|_| secret_names.fields.iter().any(|it| it == ACCESS_TOKEN));
     let login_secrets = token.map(|it| (ACCESS_TOKEN.to_owned(), it)).into_iter().collect();
-    RequestContext::gather(ContextSources {
+    let context = RequestContext::gather(ContextSources {
         user: caller.map(|it| it.user.clone()),
         session_id: caller.and_then(|it| it.session_id.clone()),
         header: &|name| std::str::from_utf8(headers.get(name)?.as_bytes()).ok(),
@@ -29,5 +29,6 @@ pub fn gather(
         secret_names,
         login_secrets,
         metadata: &metadata.iter().collect::<Vec<_>>(),
-    })
+    });
+    RequestContext { address: address::current(), ..context }
 }

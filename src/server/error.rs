@@ -4,14 +4,19 @@ use axum::{
     body::Body,
     http::{
         HeaderValue, StatusCode,
-        header::{CONNECTION, CONTENT_TYPE},
+        header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER},
     },
     response::{IntoResponse, Response},
 };
 use serde_json::{Map, Value};
 use tracing::error;
 
-use crate::{chatkit::RequestError, ops::OpError, store::StoreError};
+use crate::{
+    app::Exceeded,
+    chatkit::{RequestError, now},
+    ops::OpError,
+    store::StoreError,
+};
 
 /// Why a request has no answer: JSON with `message`, under a status that says who is to act.
 ///
@@ -27,6 +32,7 @@ pub struct ApiError {
     closes: bool,
     /// What is wrong with who is asking.
     login: Option<Login>,
+    limited: Option<Box<Limited>>,
     // Boxed, because few errors have it.
     ways: Option<Box<Ways>>,
 }
@@ -38,6 +44,17 @@ pub struct Ways {
     pub methods: Vec<&'static str>,
     /// Where a browser logs in, where there is such a place.
     pub sign_in: Option<String>,
+}
+
+/// A limit that is reached, as the body tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Limited {
+    limit: &'static str,
+    of: &'static str,
+    most: u64,
+    retry_after: u64,
+    /// When there is more, where that is known.
+    until: Option<String>,
 }
 
 /// Why nobody is known to be asking: what a page's login gate decides by.
@@ -70,6 +87,7 @@ impl ApiError {
             header: None,
             closes: false,
             login: None,
+            limited: None,
             ways: None,
         }
     }
@@ -173,6 +191,16 @@ impl ApiError {
         if let Some(login) = self.login {
             body.insert("login".to_owned(), login.as_str().into());
         }
+        if let Some(limited) = &self.limited {
+            let Limited { limit, of, most, retry_after, until } = &**limited;
+            body.insert("limit".to_owned(), (*limit).into());
+            body.insert("of".to_owned(), (*of).into());
+            body.insert("most".to_owned(), (*most).into());
+            body.insert("retry_after".to_owned(), (*retry_after).into());
+            if let Some(until) = until {
+                body.insert("available_at".to_owned(), until.as_str().into());
+            }
+        }
         if let Some(ways) = &self.ways {
             let Ways { methods, sign_in } = &**ways;
             body.insert("methods".to_owned(), methods.clone().into());
@@ -195,6 +223,9 @@ impl IntoResponse for ApiError {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some((name, value)) = self.header {
             headers.insert(name, HeaderValue::from_static(value));
+        }
+        if let Some(limited) = &self.limited {
+            headers.insert(RETRY_AFTER, HeaderValue::from(limited.retry_after));
         }
         if self.closes {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -231,9 +262,24 @@ impl From<OpError> for ApiError {
             OpError::Gone(message) => Self::new(StatusCode::GONE, message),
             OpError::Conflict(message) => Self::new(StatusCode::CONFLICT, message),
             OpError::Forbidden(message) => Self::forbidden(message),
+            OpError::Limited(exceeded) => exceeded.into(),
             OpError::Unavailable(message) => Self::unavailable(message),
             OpError::Failed(err) => Self::failed(format_args!("{err:#}")),
         }
+    }
+}
+
+impl From<Exceeded> for ApiError {
+    fn from(err: Exceeded) -> Self {
+        let limited = Limited {
+            limit: err.measure.name(),
+            of: err.scope.name(),
+            most: err.limit,
+            retry_after: err.retry_after(now()),
+            until: err.until.map(|it| it.to_string()),
+        };
+        let refusal = Self::new(StatusCode::TOO_MANY_REQUESTS, err.to_string());
+        Self { limited: Some(Box::new(limited)), ..refusal }
     }
 }
 

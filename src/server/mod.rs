@@ -1,5 +1,6 @@
 //! HTTP: bytes in, bytes out; decides nothing.
 
+mod address;
 mod api;
 mod assets;
 mod assistant;
@@ -14,10 +15,13 @@ mod error;
 mod guard;
 mod health;
 mod html;
+mod limits;
 mod local;
 mod mcp;
+mod metrics;
 mod oauth;
 mod page;
+mod patient;
 mod routes;
 mod sign_in;
 mod simple;
@@ -38,7 +42,7 @@ use axum::{
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Span;
 
-use crate::app::App;
+use crate::{app::App, telemetry};
 
 use self::{
     auth::{Providers, Sessions},
@@ -46,9 +50,12 @@ use self::{
     guard::Reach,
 };
 
-#[cfg(test)]
-pub use self::auth::Peer;
-pub use self::{auth::Verifiers, connection::serve, local::Local};
+pub use self::{
+    auth::{Peer, Verifiers},
+    connection::serve,
+    local::Local,
+    metrics::serve as serve_metrics,
+};
 
 /// Paths that no mount of a plugin may take, nor anything below them.
 const BUILT_IN: &[&str] = &[
@@ -77,6 +84,7 @@ pub struct Server {
 
 /// Every route of the server.
 pub fn router(app: App) -> Router {
+    telemetry::install();
     // As it was at start: a later change of `listen` waits for a restart.
     let reach = Reach::of(&app.generation().config.server);
     let server = Server {
@@ -90,6 +98,7 @@ pub fn router(app: App) -> Router {
         .route("/", get(page::index))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::show))
         .route("/api/generation", get(api::generation))
         .route("/api/tools", get(api::tools))
         .route("/api/mcp", get(api::mcp))
@@ -124,37 +133,44 @@ pub fn router(app: App) -> Router {
 }
 
 /// What answers at the paths that kitfox.toml sets, which may change at any time.
-async fn configured(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
+async fn configured(State(server): State<Server>, request: Request) -> Response {
     let config = server.app.generation().config.clone();
-    let path = request.uri().path();
+    let path = request.uri().path().to_owned();
     let chatkit_paths = &config.server.chatkit_paths;
-    if chatkit_paths.iter().any(|it| it == path) {
-        Span::current().record("route", "chatkit");
-        return chatkit::answer(&server, request).await;
+    if chatkit_paths.contains(&path) {
+        return named("chatkit", chatkit::answer(&server, request)).await;
     }
     if let Some(path) = path.strip_suffix("/options")
         && chatkit_paths.iter().any(|it| it == path)
     {
-        Span::current().record("route", "chatkit/options");
-        return chatkit::options(&server, request).await;
+        return named("chatkit/options", chatkit::options(&server, request)).await;
     }
-    if let Some((chat, target)) = attachments::find(chatkit_paths, path) {
-        Span::current().record("route", "chatkit/attachments");
-        return attachments::answer(&server, chat, target, request).await;
+    if let Some((chat, target)) = attachments::find(chatkit_paths, &path) {
+        let answer = attachments::answer(&server, chat, target, request);
+        return named("chatkit/attachments", answer).await;
     }
-    if let Some(target) = turns::find(chatkit_paths, path) {
-        Span::current().record("route", "chatkit/threads");
-        return turns::answer(&server, target, request).await;
+    if let Some(target) = turns::find(chatkit_paths, &path) {
+        return named("chatkit/threads", turns::answer(&server, target, request)).await;
     }
     let built_in = BUILT_IN.iter().copied().chain(chatkit_paths.iter().map(String::as_str));
-    if built_in.into_iter().any(|it| routes::is_below(path, it)) {
-        return Err(ApiError::no_such_path());
+    if built_in.into_iter().any(|it| routes::is_below(&path, it)) {
+        return ApiError::no_such_path().into_response();
     }
-    let Some(target) = routes::mounted(&config.routes, path) else {
-        return Err(ApiError::no_such_path());
+    let Some(target) = routes::mounted(&config.routes, &path) else {
+        return ApiError::no_such_path().into_response();
     };
-    Span::current().record("route", "mounted");
-    routes::answer(&server, target, request).await
+    named("mounted", routes::answer(&server, target, request)).await
+}
+
+/// The answer of a route that the router does not know by its pattern.
+async fn named(
+    route: &'static str,
+    answer: impl Future<Output = Result<Response, ApiError>>,
+) -> Response {
+    Span::current().record("route", route);
+    let mut response = answer.await.into_response();
+    response.extensions_mut().insert(trace::Route(route));
+    response
 }
 
 async fn plugin_route(
@@ -183,9 +199,14 @@ async fn guard(State(server): State<Server>, request: Request, next: Next) -> Re
         // Its body is not read.
         Err(err) => return err.closing().into_response(),
     };
-    let mut response = match guard::preflight(&parts) {
-        Some(response) => response,
-        None => next.run(Request::from_parts(parts, body)).await,
+    let mut response = if let Some(response) = guard::preflight(&parts) {
+        response
+    } else {
+        let address = address::find(&parts, config.auth.trusted_proxies.as_ref());
+        match limits::admit_address(&server, parts.uri.path(), address).await {
+            Ok(()) => address::serve(address, next.run(Request::from_parts(parts, body))).await,
+            Err(err) => err.closing().into_response(),
+        }
     };
     passed.allow(&mut response);
     response

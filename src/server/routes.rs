@@ -25,6 +25,7 @@ use super::{
     auth::{self, NewSession},
     body, chatkit, context,
     error::ApiError,
+    limits,
 };
 
 /// Credentials for this server are no business of plugins.
@@ -106,6 +107,9 @@ pub async fn answer(
     } else {
         Some(auth::authenticate(server, &parts.headers, new_session).await?)
     };
+    if let Some(caller) = &caller {
+        limits::admit_user(server, &caller.user).await?;
+    }
     let context = context::gather(server, &parts.headers, caller.as_ref(), &[]);
     let limit = server.app.generation().config.limits.body_bytes;
     let body = body::read(&parts.headers, body, limit).await?;

@@ -25,6 +25,8 @@ use tokio::{
 };
 use tracing::error;
 
+use crate::telemetry::count;
+
 /// After so much silence a comment says that the connection lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const KEEP_ALIVE_COMMENT: &[u8] = b": keep-alive\n\n";
@@ -91,8 +93,15 @@ struct Frames<E: Encoder> {
     ended: bool,
 }
 
+impl<E: Encoder> Drop for Frames<E> {
+    fn drop(&mut self) {
+        count::stream_closed();
+    }
+}
+
 impl<E: Encoder> Frames<E> {
     fn new(events: mpsc::Receiver<E::Event>, encoder: E, keep_alive: Duration) -> Self {
+        count::stream_opened();
         let timer = Box::pin(tokio::time::sleep(keep_alive));
         Self { events, encoder, keep_alive, silent_since: Instant::now(), timer, ended: false }
     }

@@ -21,6 +21,7 @@ use super::{
     auth::{self, NewSession},
     chatkit,
     error::ApiError,
+    limits,
     sse::{self, Encoder},
 };
 
@@ -68,6 +69,7 @@ pub async fn answer(
         return Err(ApiError::method_not_allowed(allow));
     }
     let caller = auth::authenticate(server, request.headers(), NewSession::Never).await?;
+    limits::admit_user(server, &caller.user).await?;
     let response = match target.act {
         Act::Stream => {
             let after = find_after(&request)?;

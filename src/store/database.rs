@@ -163,6 +163,15 @@ impl Database {
         }
     }
 
+    /// How many connections are idle, and how many at work.
+    pub fn connections(&self) -> (usize, usize) {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.connections(),
+            Self::Postgres(server) => server.connections(),
+            Self::MySql(server) => server.connections(),
+        }
+    }
+
     pub async fn check(&self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.check().await?,

@@ -38,6 +38,7 @@ const STEPS: &[Step] = steps! {
     4 "sealed" "0004_sealed.sql"
     5 "turn leases" "0005_turn_leases.sql"
     6 "logins" "0006_logins.sql"
+    7 "limits" "0007_limits.sql"
 };
 
 /// A step, and whether the database has taken it.

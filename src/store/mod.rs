@@ -10,6 +10,7 @@ mod database;
 mod errors;
 mod items;
 mod kv;
+mod limits;
 mod list;
 mod logins;
 mod migrations;
@@ -18,6 +19,7 @@ mod pool;
 mod postgres;
 mod query;
 mod recovery;
+mod retention;
 mod sealed;
 mod server;
 mod sqlite;
@@ -26,6 +28,7 @@ pub mod tests;
 mod threads;
 mod transfer;
 mod url;
+mod users;
 
 use std::{
     collections::BTreeSet,
@@ -51,10 +54,12 @@ pub use self::{
     attachments::StoredAttachment,
     blobs::{BlobReader, BlobWriter, Blobs},
     kv::{KvScope, KvStore},
+    limits::{LimitKey, LimitStore},
     logins::Login,
     migrations::MigrationState,
     sealed::{Ciphertext, Resealable, Sealed, SealedKind},
     transfer::{FORMAT, Header, Imported, ItemLine, Line, Selection, ThreadLine, VERSION},
+    users::{Forgotten, KeptValue, SealedName},
 };
 use self::{database::Database, pool::PoolLimits, url::DatabaseUrl};
 
@@ -283,6 +288,11 @@ impl Store {
     /// Whether another process serves from the database, which cannot be shared.
     pub fn is_taken(&self) -> bool {
         self.database().is_ok_and(|it| it.is_taken())
+    }
+
+    /// Connections to the database: how many are idle, and how many at work.
+    pub fn connections(&self) -> (usize, usize) {
+        self.database().map(|it| it.connections()).unwrap_or_default()
     }
 
     /// Why it cannot be used, if so.

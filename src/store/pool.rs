@@ -121,6 +121,13 @@ impl<C: Server> Pool<C> {
         Ok(())
     }
 
+    /// How many connections are idle, and how many at work.
+    pub fn connections(&self) -> (usize, usize) {
+        let idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let size = usize::try_from(self.0.limits.size).unwrap_or(usize::MAX);
+        (idle, size.saturating_sub(self.0.permits.available_permits()))
+    }
+
     pub async fn lend(&self) -> Result<Lent<'_, C>, StoreError> {
         let limits = &self.0.limits;
         let deadline = Instant::now() + limits.acquire_timeout;

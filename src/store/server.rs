@@ -104,6 +104,11 @@ impl<C: Peer> ServerDatabase<C> {
         self.presence.is_some() && !self.is_alone() && !C::TAKES_SEVERAL
     }
 
+    /// How many connections are idle, and how many at work.
+    pub fn connections(&self) -> (usize, usize) {
+        self.pool.connections()
+    }
+
     pub async fn lend(&self) -> Result<Lent<'_, C>, StoreError> {
         self.pool.lend().await
     }

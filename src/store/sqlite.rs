@@ -142,6 +142,13 @@ impl SqliteDatabase {
         Ok(())
     }
 
+    /// How many connections are idle, and how many at work.
+    pub fn connections(&self) -> (usize, usize) {
+        let slots = self.readers.iter().chain([&self.writer]);
+        let (idle, busy): (Vec<_>, Vec<_>) = slots.partition(|it| it.try_lock().is_ok());
+        (idle.len(), busy.len())
+    }
+
     /// Whether no other process had the database open already. What is pending may be its own work then.
     pub fn is_alone(&self) -> bool {
         self.file.as_ref().is_none_or(|file| file.lock.is_some())

@@ -60,6 +60,11 @@ fn each_outside_crate_is_known_to_one_place() {
         ("minijinja_contrib", &["prompt", "widget"]),
         ("notify", &["app"]),
         ("rmcp", &["mcp", "server/mcp"]),
+        ("opentelemetry", &["telemetry"]),
+        ("opentelemetry_sdk", &["telemetry"]),
+        ("opentelemetry_otlp", &["telemetry"]),
+        ("metrics_exporter_prometheus", &["telemetry"]),
+        ("tracing_subscriber", &["telemetry", "cli/doctor"]),
         // main.rs is where the command line begins.
         ("clap", &["cli", "main"]),
     ]);

@@ -142,6 +142,7 @@ pub async fn run(run: AgentRun, input: String, stop: bool) -> Result<String, Too
             temperature: agent.front.temperature,
             reasoning: agent.front.reasoning.clone(),
             hosted: agent.front.hosted.clone(),
+            spent: context.spent.clone(),
             ..ModelRequest::default()
         };
         let mut stream = model.provider.stream(request);

@@ -15,6 +15,7 @@ use crate::{
     model::{InputItem, ToolCall},
     prompt::Agent,
     store::{CallInput, Record, ToolCallRecord},
+    telemetry::{Place, Traced, audit, count},
     tool::{Answered, CallContext, CallOrigin, Tool, ToolError},
     turn::{
         Failure, Turn, TurnEnd,
@@ -24,6 +25,7 @@ use crate::{
         result::{Told, told},
         waiting::{Asked, only_the_agent_asks},
     },
+    user::UserKey,
 };
 
 /// What the model is told of a call that the end of its turn cut off.
@@ -309,9 +311,10 @@ impl Turn {
                     match find_tool(&generation, Some(&agent), &call.name) {
                         Ok(tool) => {
                             let cancelled = context.cancelled.clone();
+                            let whose = Whose::of(&context);
                             let provider = &tool.provider;
                             let rest = provider.resume(&call.name, arguments, *answered, context);
-                            await_result(tool, rest, &cancelled, &hops).await
+                            await_result(tool, rest, &cancelled, &hops, &whose).await
                         }
                         Err(err) => Err(ToolError::Failed(err)),
                     }
@@ -433,8 +436,9 @@ pub fn call(
         return Box::pin(std::future::ready(Err(err.into())));
     }
     let cancelled = context.cancelled.clone();
+    let whose = Whose::of(&context);
     let call = tool.provider.call(name, arguments, context);
-    Box::pin(async move { await_result(&tool, call, &cancelled, &gate.hops).await })
+    Box::pin(async move { await_result(&tool, call, &cancelled, &gate.hops, &whose).await })
 }
 
 async fn await_result(
@@ -442,18 +446,72 @@ async fn await_result(
     call: BoxFuture<'static, Result<Value, ToolError>>,
     cancelled: &CancellationToken,
     hops: &Hops,
+    whose: &Whose,
 ) -> Result<Value, ToolError> {
-    let result = tokio::select! {
-        biased;
-        () = cancelled.cancelled() => Err(ToolError::Cancelled),
-        result = call => result,
+    let begin = Instant::now();
+    let traced = trace(tool, &whose.origin);
+    let result = traced
+        .run(async {
+            tokio::select! {
+                biased;
+                () = cancelled.cancelled() => Err(ToolError::Cancelled),
+                result = call => result,
+            }
+        })
+        .await;
+    let outcome = match &result {
+        Ok(_) => "ok",
+        Err(ToolError::Failed(_)) => "failed",
+        Err(ToolError::Turn { .. } | ToolError::Ended) => "ended_turn",
+        Err(ToolError::Cancelled) => "cancelled",
     };
+    count::tool_call(&tool.spec.name, outcome, begin.elapsed());
+    let (user, thread) = (whose.user.as_ref(), whose.thread.as_deref());
+    audit::tool(user, thread, &tool.spec.name, tool.provider.origin(), outcome);
+    if let Err(ToolError::Failed(_) | ToolError::Cancelled) = &result {
+        traced.fail(outcome);
+    }
     match (&tool.spec.server, &result) {
         // What it asks the user is from there as well.
         (Some(server), Ok(_) | Err(ToolError::Failed(_) | ToolError::Ended)) => hops.add(server),
         (Some(_), Err(ToolError::Turn { .. } | ToolError::Cancelled)) | (None, _) => (),
     }
     result
+}
+
+/// Who a call is for.
+struct Whose {
+    user: Option<UserKey>,
+    thread: Option<String>,
+    origin: CallOrigin,
+}
+
+impl Whose {
+    fn of(context: &CallContext) -> Self {
+        Self {
+            user: context.request.user.as_ref().map(|it| it.key.clone()),
+            thread: context.thread.as_ref().map(|it| it.id.to_string()),
+            origin: context.origin.clone(),
+        }
+    }
+}
+
+/// A call as the conventions for traces have it.
+fn trace(tool: &Tool, origin: &CallOrigin) -> Traced {
+    let name = &tool.spec.name;
+    let traced = Traced::begin(format!("execute_tool {name}"), Place::Internal);
+    if traced.is_recording() {
+        traced.set("gen_ai.operation.name", "execute_tool");
+        traced.set("gen_ai.tool.name", name.clone());
+        traced.set("gen_ai.tool.type", "function");
+        if let CallOrigin::Model { call_id } = origin {
+            traced.set("gen_ai.tool.call.id", call_id.clone());
+        }
+        if let Some(server) = &tool.spec.server {
+            traced.set("kitfox.mcp.server", server.clone());
+        }
+    }
+    traced
 }
 
 fn admit<'a>(

@@ -6,14 +6,15 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::{App, Generation},
+    app::{App, Generation, Payer},
     chatkit::{ThreadItem, ThreadMetadata},
+    config::Measure,
     context::RequestContext,
     credential::Seals,
     mcp::Caller,
     plugin::{CallError, HandlerId, Plugin},
     store::Record,
-    tool::{CallContext, CallOrigin, ToolError, TurnCall, TurnRequest, WidgetRequest},
+    tool::{CallContext, CallOrigin, Spent, ToolError, TurnCall, TurnRequest, WidgetRequest},
     turn::{
         approvals::Hops,
         background::{self, Held},
@@ -123,6 +124,8 @@ struct Detached {
     held: Option<Held>,
     requests: mpsc::Sender<TurnCall>,
     seals: Arc<Seals>,
+    /// What its models cost.
+    spent: Spent,
     cancelled: CancellationToken,
     /// The item that a handler changed last.
     changed: Option<ThreadItem>,
@@ -148,6 +151,7 @@ impl Detached {
             held: None,
             requests: sender,
             seals: Arc::new(seals),
+            spent: Spent::default(),
             // Whoever waits gets time to end when the server stops.
             cancelled: CancellationToken::new(),
             changed: None,
@@ -170,6 +174,7 @@ impl Detached {
             widgets: self.generation.widgets.clone(),
             turn: self.requests.clone(),
             seals: self.seals.clone(),
+            spent: self.spent.clone(),
             cancelled: self.cancelled.clone(),
         }
     }
@@ -183,7 +188,7 @@ impl Detached {
         let _stop = self.cancelled.clone().drop_guard();
         let mut call = std::pin::pin!(call);
         let mut nested = FuturesUnordered::new();
-        loop {
+        let out = loop {
             tokio::select! {
                 biased;
                 Some(TurnCall { request, reply, .. }) = requests.recv() => {
@@ -211,9 +216,19 @@ impl Detached {
                     });
                 }
                 Some(()) = nested.next() => (),
-                out = &mut call => return out,
+                out = &mut call => break out,
             }
-        }
+        };
+        self.pay().await;
+        out
+    }
+
+    /// Counts what models cost that the handler asked.
+    async fn pay(&self) {
+        let limits = &self.generation.config.limits;
+        let payer = Payer::of(self.request.user.as_ref(), self.request.address);
+        let tokens = self.spent.tokens();
+        self.app.limiter.spend(limits, &payer, Measure::TokensPerDay, tokens).await;
     }
 
     /// Has the agent respond, where the handler that has returned wants it to.

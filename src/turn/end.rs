@@ -1,5 +1,7 @@
 //! How a turn ends: what a turn that was cut keeps, and how a failure is told.
 
+use std::time::Duration;
+
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -13,6 +15,7 @@ use crate::{
     model::ModelError,
     plugin::HookEvent,
     store::{Record, StoreError},
+    telemetry::Traced,
     turn::{LAST_WORD, Turn},
 };
 
@@ -40,7 +43,24 @@ pub enum Failure {
     /// The handler of an action failed: not for the one who chose it.
     Action(String),
     Rounds(usize),
+    /// It took longer than a turn may.
+    Time(Duration),
     Panicked,
+}
+
+impl Failure {
+    /// What failed, in a word.
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Model(_) => "model_failed",
+            Self::Store(_) => "store_failed",
+            Self::User { .. } => "refused_by_plugin",
+            Self::Author(_) | Self::Action(_) => "plugin_failed",
+            Self::Rounds(_) => "too_many_rounds",
+            Self::Time(_) => "too_long",
+            Self::Panicked => "panicked",
+        }
+    }
 }
 
 impl From<StoreError> for TurnEnd {
@@ -62,6 +82,19 @@ impl From<ModelError> for TurnEnd {
 }
 
 impl Turn {
+    /// Counts the turn by what it ended with.
+    pub fn watch_end(&self, end: Option<&TurnEnd>, traced: &Traced) {
+        let outcome = match end {
+            None | Some(TurnEnd::Ended) => "done",
+            Some(TurnEnd::Cancelled) => "cancelled",
+            Some(TurnEnd::Failed(failure)) => failure.kind(),
+        };
+        self.watch.end(outcome);
+        if let Some(TurnEnd::Failed(_) | TurnEnd::Cancelled) = end {
+            traced.fail(outcome);
+        }
+    }
+
     /// The turn's last acts: what a turn that was cut keeps, and how a failure is told.
     pub async fn finish(&mut self, end: Option<TurnEnd>) {
         self.leave_title();
@@ -185,6 +218,10 @@ impl Turn {
             Failure::Rounds(rounds) => {
                 warn!("the turn was ended after {rounds} rounds of tool calls");
                 custom("The assistant did not come to an end. Please try again.", true)
+            }
+            Failure::Time(time) => {
+                warn!("the turn was ended after {} s (`[limits] turn_time`)", time.as_secs());
+                custom("The assistant took too long. Please try again.", true)
             }
             Failure::Panicked => {
                 error!("the turn panicked");

@@ -35,11 +35,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    app::{App, EventLog, Generation, TurnGuard},
+    app::{Admitted, App, EventLog, Generation, NearlyExceeded, Payer, StreamPermit, TurnGuard},
     chatkit::{
-        StreamOptions, StructuredInputItem, Thread, ThreadItem, ThreadMetadata, ThreadStreamEvent,
-        UserMessageItem,
+        NoticeLevel, StreamOptions, StructuredInputItem, Thread, ThreadItem, ThreadMetadata,
+        ThreadStreamEvent, UserMessageItem,
     },
+    config::Measure,
     context::RequestContext,
     credential::Seals,
     mcp::Caller,
@@ -47,7 +48,8 @@ use crate::{
     plugin::{CallError, HandlerId, HookEvent, Plugin},
     prompt::Agent,
     store::Record,
-    tool::{CallContext, CallOrigin, TurnCall},
+    telemetry::{Place, RunningTurn, Traced, carry},
+    tool::{CallContext, CallOrigin, Spent, TurnCall},
     user::UserKey,
 };
 
@@ -134,9 +136,26 @@ pub fn start(app: &App, start: Start) -> Events {
     let first_number = log.map(|log| log.next_number());
     let log = log.cloned();
     let span = tracing::info_span!("turn", thread = %start.thread.id);
-    let task = run(app.clone(), start, client, log).instrument(span);
-    app.tasks.spawn(task);
+    let app_of_turn = app.clone();
+    let task = async move {
+        let traced = trace(&start);
+        traced.run(run(app_of_turn, start, client, log, &traced)).await;
+    };
+    app.tasks.spawn(carry(task.instrument(span)));
     Events { receiver, first_number }
+}
+
+/// A turn as the conventions for traces have it.
+fn trace(start: &Start) -> Traced {
+    let agent = &start.agent.id;
+    let traced = Traced::begin(format!("invoke_agent {agent}"), Place::Internal);
+    if traced.is_recording() {
+        traced.set("gen_ai.operation.name", "invoke_agent");
+        traced.set("gen_ai.agent.name", agent.clone());
+        traced.set("gen_ai.conversation.id", start.thread.id.to_string());
+        traced.set("kitfox.generation", start.generation.id.clone());
+    }
+    traced
 }
 
 /// A running turn.
@@ -161,6 +180,9 @@ struct Turn {
     widgets: OpenWidgets,
     vars: Map<String, Value>,
     usage: Usage,
+    /// By all models, those of other agents and of plugins too.
+    spent: Spent,
+    watch: RunningTurn,
     /// The visible items of this turn, for its hooks.
     items: Vec<ThreadItem>,
     /// What handlers hid while calls ran: told to the model after the calls' results.
@@ -196,6 +218,7 @@ async fn run(
     start: Start,
     client: mpsc::Sender<Vec<ThreadStreamEvent>>,
     log: Option<Arc<EventLog>>,
+    traced: &Traced,
 ) {
     let Start {
         user,
@@ -204,12 +227,13 @@ async fn run(
         agent,
         model,
         thread,
-        guard,
+        mut guard,
         cause,
         message,
         opening,
         ..
     } = start;
+    let Admitted { permit, near } = std::mem::take(&mut guard.admitted);
     let (request_sender, requests) = mpsc::channel(REQUEST_BUFFER);
     let partial_images = agent
         .front
@@ -252,6 +276,8 @@ async fn run(
         widgets: OpenWidgets::default(),
         vars: Map::new(),
         usage: Usage::default(),
+        spent: Spent::default(),
+        watch: RunningTurn::begin(),
         items: Vec::new(),
         hidden: Vec::new(),
         calls_running: false,
@@ -268,29 +294,43 @@ async fn run(
         app,
     };
     turn.begin_trace(&cause);
-    let result = AssertUnwindSafe(turn.run(opening, cause)).catch_unwind().await;
-    let end = match result {
-        Ok(Ok(())) => None,
-        Ok(Err(end)) => Some(end),
+    let time = turn.generation.config.limits.turn_time;
+    let result = AssertUnwindSafe(tokio::time::timeout(time, turn.run(opening, near, cause)));
+    let end = match result.catch_unwind().await {
+        Ok(Ok(Ok(()))) => None,
+        Ok(Ok(Err(end))) => Some(end),
+        Ok(Err(_)) => Some(TurnEnd::Failed(Failure::Time(time))),
         Err(_) => Some(TurnEnd::Failed(Failure::Panicked)),
     };
+    turn.watch_end(end.as_ref(), traced);
     // Handlers that still run for this turn stop now, whatever its end.
     guard.cancelled.cancel();
     turn.trace_end(end.as_ref());
     Box::pin(turn.finish(end)).await;
     turn.seals.close();
+    turn.pay(permit).await;
     // The thread is free before the client learns that the stream has ended.
     drop(guard);
 }
 
 impl Turn {
-    async fn run(&mut self, opening: Vec<ThreadStreamEvent>, cause: Cause) -> Result<(), TurnEnd> {
+    async fn run(
+        &mut self,
+        opening: Vec<ThreadStreamEvent>,
+        near: Vec<NearlyExceeded>,
+        cause: Cause,
+    ) -> Result<(), TurnEnd> {
         let allow_cancel = self.agent.front.allow_cancel;
         for event in opening {
             Box::pin(self.sink.send_stored(event)).await?;
         }
         let stream_options = StreamOptions { allow_cancel };
         self.sink.send_stored(ThreadStreamEvent::StreamOptions { stream_options }).await?;
+        for limit in near {
+            let (level, message) = (NoticeLevel::Warning, limit.message());
+            let notice = ThreadStreamEvent::Notice { level, message, title: None };
+            self.sink.send_stored(notice).await?;
+        }
         Box::pin(self.take_offers()).await?;
         match self.act_on(cause).await {
             Ok(()) | Err(TurnEnd::Ended) => (),
@@ -308,6 +348,23 @@ impl Turn {
         // Below all that hooks show. What answers it may come at once: the turn is to end now.
         Box::pin(self.show_waiting()).await?;
         self.flush_thread().await
+    }
+
+    /// Counts what it cost, and gives its place back.
+    fn pay(&self, permit: Option<StreamPermit>) -> impl Future<Output = ()> + use<> {
+        let (app, generation) = (self.app.clone(), self.generation.clone());
+        let (context, tokens) = (self.context.clone(), self.spent.tokens());
+        async move {
+            if let Some(user) = &context.user {
+                app.organisations.note(&app.store, &generation.config.retention, user).await;
+            }
+            let limits = &generation.config.limits;
+            let payer = Payer::of(context.user.as_ref(), context.address);
+            app.limiter.spend(limits, &payer, Measure::TokensPerDay, tokens).await;
+            if let Some(permit) = permit {
+                app.limiter.leave(permit).await;
+            }
+        }
     }
 
     /// Takes the tools that MCP servers offer this user, for the whole turn.
@@ -513,6 +570,7 @@ impl Turn {
             widgets: self.generation.widgets.clone(),
             turn: self.request_sender.clone(),
             seals: self.seals.clone(),
+            spent: self.spent.clone(),
             cancelled: self.cancelled.child_token(),
         }
     }

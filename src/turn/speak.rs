@@ -66,6 +66,9 @@ impl Turn {
             self.trace_first_event();
             let mut done = false;
             for event in ready {
+                if let Ok(ModelEvent::TextDelta { .. }) = event {
+                    self.watch.speak();
+                }
                 match event {
                     Ok(ModelEvent::Done(_)) => done = true,
                     Ok(ModelEvent::ToolCall(call)) => calls.push(call),
@@ -148,6 +151,7 @@ impl Turn {
             reasoning: front.reasoning.clone(),
             hosted: front.hosted.clone(),
             schema: None,
+            spent: self.spent.clone(),
             tools,
         };
         self.run_request_hooks(request, round).await

@@ -55,6 +55,7 @@ impl Turn {
                 role: Role::User,
                 content: vec![InputContent::Text(text)],
             }],
+            spent: self.spent.clone(),
             ..ModelRequest::default()
         };
         Some(Box::pin(async move {

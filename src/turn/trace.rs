@@ -209,6 +209,7 @@ fn reason(failure: &Failure) -> String {
             message.clone()
         }
         Failure::Rounds(rounds) => format!("no end after {rounds} rounds of tool calls"),
+        Failure::Time(time) => format!("no end after {} s", time.as_secs()),
         Failure::Panicked => "the turn panicked: the log says where".to_owned(),
     }
 }

@@ -5,6 +5,7 @@ mod mcp;
 mod models;
 mod oidc;
 mod server;
+mod telemetry;
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
@@ -12,9 +13,9 @@ use secrecy::SecretString;
 
 use crate::{
     config::{
-        AgentsConfig, AttachmentLimits, Config, Environment, Limits, PageConfig, PageElement,
-        PluginConfig, PluginLimits, PluginsConfig, ProjectConfig, PromptsConfig, RawPermissions,
-        StoreConfig, Trust,
+        AgentsConfig, AttachmentLimits, Config, Environment, Limits, Measure, PageConfig,
+        PageElement, PluginConfig, PluginLimits, PluginsConfig, ProjectConfig, PromptsConfig,
+        Quota, RawPermissions, RetentionConfig, StoreConfig, Trust,
         document::{Content, Field, Node, Reader, Table, suggestion},
     },
     load_error::LoadError,
@@ -26,6 +27,7 @@ use self::{
     mcp::{read_credentials, read_mcp},
     models::{read_models, read_transcribe},
     server::{check_path, is_at_or_below, read_server},
+    telemetry::{read_audit, read_metrics, read_telemetry},
 };
 
 const FILE: &str = "kitfox.toml";
@@ -45,6 +47,10 @@ const SECTIONS: &[&str] = &[
     "transcribe",
     "mcp",
     "credentials",
+    "telemetry",
+    "metrics",
+    "audit",
+    "retention",
     "page",
 ];
 
@@ -76,10 +82,14 @@ fn read(text: &str, environment: &Environment, project: &Path, reader: &Reader) 
 
     let server = read_server(&root);
     let (providers, models) = read_models(&root, &server, environment, project);
+    let project_config = read_project(&root, project);
     let auth = read_auth(&root, project, &server);
     let mcp = read_mcp(&root);
     Some(Config {
-        project: read_project(&root, project),
+        telemetry: read_telemetry(&root, environment, &project_config.name),
+        metrics: read_metrics(&root),
+        audit: read_audit(&root, project),
+        project: project_config,
         store: read_store(&root),
         models,
         agents: read_agents(&root),
@@ -90,6 +100,7 @@ fn read(text: &str, environment: &Environment, project: &Path, reader: &Reader) 
         transcribe: read_transcribe(&root, &providers),
         limits: read_limits(&root),
         page: read_page(&root),
+        retention: read_retention(&root),
         auth,
         mcp,
         providers,
@@ -262,7 +273,20 @@ fn read_limits(root: &Table<'_>) -> Limits {
         table.get(key).and_then(|it| it.count(1)).unwrap_or(default)
     }
     let default = Limits::default();
-    let table = root.table("limits", &["body_bytes", "rounds", "plugin", "attachments"]);
+    let table = root.table(
+        "limits",
+        &[
+            "body_bytes",
+            "message_bytes",
+            "rounds",
+            "turn_time",
+            "plugin",
+            "attachments",
+            "user",
+            "org",
+            "address",
+        ],
+    );
     let plugin = table.table(
         "plugin",
         &[
@@ -278,7 +302,12 @@ fn read_limits(root: &Table<'_>) -> Limits {
     );
     Limits {
         body_bytes: count(&table, "body_bytes", default.body_bytes),
+        message_bytes: count(&table, "message_bytes", default.message_bytes),
         rounds: count(&table, "rounds", default.rounds),
+        turn_time: read_duration(&table, "turn_time", default.turn_time, Duration::from_secs(1)),
+        user: read_quota(&table, "user"),
+        org: read_quota(&table, "org"),
+        address: read_quota(&table, "address"),
         attachments: read_attachment_limits(&table, default.attachments),
         plugin: PluginLimits {
             timeout: read_duration(
@@ -296,6 +325,22 @@ fn read_limits(root: &Table<'_>) -> Limits {
             memory: count(&plugin, "memory", default.plugin.memory),
         },
     }
+}
+
+fn read_retention(root: &Table<'_>) -> RetentionConfig {
+    let table = root.table("retention", &["days", "orgs"]);
+    let days = |field: Field<'_>| Some(Duration::from_hours(24) * field.count(1)?);
+    let orgs = table.map("orgs").fields().into_iter();
+    RetentionConfig {
+        threads: table.get("days").and_then(days),
+        orgs: orgs.filter_map(|(key, field)| Some((key.name, days(field)?))).collect(),
+    }
+}
+
+fn read_quota(limits: &Table<'_>, key: &str) -> Quota {
+    let table = limits.table(key, &Measure::ALL.map(Measure::name));
+    let read = |measure: Measure| Some((measure, table.get(measure.name())?.count(0)?));
+    Quota::new(Measure::ALL.into_iter().filter_map(read).collect())
 }
 
 fn read_attachment_limits(limits: &Table<'_>, default: AttachmentLimits) -> AttachmentLimits {

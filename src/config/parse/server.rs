@@ -11,8 +11,18 @@ use crate::config::{
 };
 
 /// Paths that the server answers itself.
-const BUILT_IN_PATHS: &[&str] =
-    &["/healthz", "/readyz", "/api", "/x", "/assistant", "/mcp", "/credentials", "/oauth", "/auth"];
+const BUILT_IN_PATHS: &[&str] = &[
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/api",
+    "/x",
+    "/assistant",
+    "/mcp",
+    "/credentials",
+    "/oauth",
+    "/auth",
+];
 
 pub fn read_server(root: &Table<'_>) -> ServerConfig {
     let table = root.table(
@@ -61,7 +71,7 @@ pub fn read_server(root: &Table<'_>) -> ServerConfig {
     }
 }
 
-fn read_listen(field: &Field<'_>) -> Option<String> {
+pub fn read_listen(field: &Field<'_>) -> Option<String> {
     let listen = field.text()?;
     let is_valid = listen.rsplit_once(':').is_some_and(|(host, port)| {
         let is_bracketed = host.starts_with('[') && host.ends_with(']');

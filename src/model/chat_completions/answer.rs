@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     chatkit::{Annotation, Source, UrlSource},
     model::{
-        Finish, MAX_CALLS, ModelEvent, ToolCall, Usage,
+        Completion, Finish, MAX_CALLS, ModelEvent, ToolCall, Usage,
         failure::Complaint,
         http::Decoder,
         loose::{self, Loose},
@@ -300,11 +300,17 @@ impl PartialCall {
     }
 }
 
-/// The text of an answer that was not streamed.
-pub fn whole_text(answer: &Value) -> String {
+/// An answer that was not streamed.
+pub fn whole(answer: &Value) -> Completion {
     let message = &answer["choices"][0]["message"];
-    let text = loose::text_of(&message["content"]);
-    if text.is_empty() { loose::text_of(&message["refusal"]) } else { text }
+    let mut text = loose::text_of(&message["content"]);
+    if text.is_empty() {
+        text = loose::text_of(&message["refusal"]);
+    }
+    let tokens = |key: &str| answer["usage"][key].as_u64().unwrap_or_default();
+    let usage =
+        Usage { input_tokens: tokens("prompt_tokens"), output_tokens: tokens("completion_tokens") };
+    Completion { text, usage }
 }
 
 fn annotation(annotation: &Value) -> Option<Annotation> {

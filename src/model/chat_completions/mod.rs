@@ -9,7 +9,7 @@ use futures::{future::BoxFuture, stream::BoxStream};
 
 use self::answer::Answer;
 use super::{
-    Model, ModelError, ModelEvent, ModelRequest,
+    Completion, Model, ModelError, ModelEvent, ModelRequest,
     http::{Delivery, Endpoint},
     names::ToolNames,
 };
@@ -25,9 +25,12 @@ impl Model for ChatCompletions {
         Arc::clone(&self.0).stream(body, move || Answer::new(Arc::clone(&names)))
     }
 
-    fn complete(&self, request: ModelRequest) -> BoxFuture<'static, Result<String, ModelError>> {
+    fn complete(
+        &self,
+        request: ModelRequest,
+    ) -> BoxFuture<'static, Result<Completion, ModelError>> {
         let body = request::body(&request, &ToolNames::new(&request.tools), Delivery::Whole);
         let endpoint = Arc::clone(&self.0);
-        Box::pin(async move { Ok(answer::whole_text(&endpoint.ask(body).await?)) })
+        Box::pin(async move { Ok(answer::whole(&endpoint.ask(body).await?)) })
     }
 }

@@ -20,8 +20,8 @@ use tokio::time::sleep;
 
 use self::intent::Intent;
 use super::{
-    Finish, InputContent, InputItem, Model, ModelError, ModelEvent, ModelRequest, Role, ToolCall,
-    Usage, new_call_id,
+    Completion, Finish, InputContent, InputItem, Model, ModelError, ModelEvent, ModelRequest, Role,
+    ToolCall, Usage, new_call_id,
 };
 
 const WORD_DELAY: Duration = Duration::from_millis(15);
@@ -84,9 +84,12 @@ impl Model for Demo {
         })
     }
 
-    fn complete(&self, request: ModelRequest) -> BoxFuture<'static, Result<String, ModelError>> {
-        let title = title(&first_user_text(&request));
-        Box::pin(async move { Ok(title) })
+    fn complete(
+        &self,
+        request: ModelRequest,
+    ) -> BoxFuture<'static, Result<Completion, ModelError>> {
+        let text = title(&first_user_text(&request));
+        Box::pin(async move { Ok(Completion { text, usage: Usage::default() }) })
     }
 }
 

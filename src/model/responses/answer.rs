@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::{
     chatkit::{Annotation, FileSource, Source, UrlSource},
     model::{
-        Finish, MAX_CALLS, MAX_PARTS, ModelEvent, Search, SearchKind, ToolCall, Usage,
+        Completion, Finish, MAX_CALLS, MAX_PARTS, ModelEvent, Search, SearchKind, ToolCall, Usage,
         failure::Complaint,
         http::Decoder,
         loose::{self, Loose},
@@ -263,13 +263,7 @@ impl Answer {
             }
         }
         self.close_message(events);
-        if let Some(usage) = response.get("usage").filter(|it| it.is_object()) {
-            let tokens = |key: &str| usage[key].as_u64().unwrap_or_default();
-            events.push_back(ModelEvent::Usage(Usage {
-                input_tokens: tokens("input_tokens"),
-                output_tokens: tokens("output_tokens"),
-            }));
-        }
+        events.extend(usage(&response).map(ModelEvent::Usage));
         let is_incomplete = response["status"] == "incomplete";
         let finish = match response["incomplete_details"]["reason"].as_str() {
             Some("content_filter") => Finish::Filtered,
@@ -357,13 +351,20 @@ impl Decoder for Answer {
     }
 }
 
-/// The text of an answer that was not streamed.
-pub fn whole_text(answer: &Value) -> String {
+/// An answer that was not streamed.
+pub fn whole(answer: &Value) -> Completion {
     let items = answer["output"].as_array().into_iter().flatten();
-    items
+    let text = items
         .filter(|item| item["type"] == "message")
         .map(|item| loose::text_of(&item["content"]))
-        .collect()
+        .collect();
+    Completion { text, usage: usage(answer).unwrap_or_default() }
+}
+
+fn usage(response: &Value) -> Option<Usage> {
+    let usage = response.get("usage").filter(|it| it.is_object())?;
+    let tokens = |key: &str| usage[key].as_u64().unwrap_or_default();
+    Some(Usage { input_tokens: tokens("input_tokens"), output_tokens: tokens("output_tokens") })
 }
 
 fn search_kind(item: &str) -> Option<SearchKind> {

@@ -47,7 +47,7 @@ use tokio::{sync::watch, time::sleep};
 
 use self::answer::Answer;
 pub use self::step::{ScriptedFailure, ScriptedResponse, ScriptedStep};
-use super::{Model, ModelError, ModelEvent, ModelRequest};
+use super::{Completion, Model, ModelError, ModelEvent, ModelRequest, Usage};
 use crate::load_error::LoadError;
 
 /// A model that says what it was told to say. Its clones are one model: a test keeps one to look
@@ -178,13 +178,17 @@ impl Model for Scripted {
         })
     }
 
-    fn complete(&self, request: ModelRequest) -> BoxFuture<'static, Result<String, ModelError>> {
+    fn complete(
+        &self,
+        request: ModelRequest,
+    ) -> BoxFuture<'static, Result<Completion, ModelError>> {
         self.record(request);
         let text = self.state().completions.pop_front();
         Box::pin(async move {
-            text.ok_or_else(|| {
+            let text = text.ok_or_else(|| {
                 ModelError::Failed("the script has no further `complete`: add one".to_owned())
-            })
+            })?;
+            Ok(Completion { text, usage: Usage::default() })
         })
     }
 }
@@ -309,7 +313,7 @@ mod tests {
             ScriptedResponse::complete("A title"),
             ScriptedResponse::call("roll", json!({})),
         ]);
-        assert_eq!(scripted.complete(say("title")).await.unwrap(), "A title");
+        assert_eq!(scripted.complete(say("title")).await.unwrap().text, "A title");
         assert!(events(scripted.stream(say("roll"))).await.contains("call"));
         assert_eq!(scripted.remaining(), 0);
         assert_eq!(

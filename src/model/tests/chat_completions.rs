@@ -246,8 +246,8 @@ async fn a_whole_text_is_asked_for_without_streaming() {
     ])
     .await;
     let chat = upstream.chat();
-    assert_eq!(chat.complete(say("title")).await.unwrap(), "A title");
-    assert_eq!(chat.complete(say("title")).await.unwrap(), "No.");
+    assert_eq!(chat.complete(say("title")).await.unwrap().text, "A title");
+    assert_eq!(chat.complete(say("title")).await.unwrap().text, "No.");
     for error in ["`test` answered boom", "`test`: the answer is no JSON"] {
         let err = chat.complete(say("title")).await.unwrap_err();
         assert_eq!(err.to_string(), format!("the model failed: {error}"));

@@ -42,6 +42,7 @@ fn rich() -> ModelRequest {
     ModelRequest {
         model: "m".to_owned(),
         instructions: "Be kind.".to_owned(),
+        spent: crate::tool::Spent::default(),
         input: vec![
             InputItem::Message {
                 role: Role::User,

@@ -219,7 +219,7 @@ async fn a_whole_text_is_asked_for_without_streaming() {
         r#"{"output":[{"type":"reasoning","content":[{"text":"hm"}]},{"type":"message","content":[{"type":"output_text","text":"A "},{"type":"output_text","text":"title"}]}]}"#,
     )])
     .await;
-    assert_eq!(upstream.responses().complete(say("title")).await.unwrap(), "A title");
+    assert_eq!(upstream.responses().complete(say("title")).await.unwrap().text, "A title");
     let (path, headers, body) = &upstream.requests()[0];
     assert_eq!(path, "/v1/responses");
     assert_eq!(headers["authorization"], "Bearer sk-secret-4711");

@@ -41,6 +41,7 @@ impl Host {
                 content: vec![InputContent::Text(prompt)],
             }],
             schema,
+            spent: context.spent.clone(),
             ..ModelRequest::default()
         };
         let answer = tokio::time::timeout(TIMEOUT, complete(&model, request));

@@ -13,7 +13,7 @@ use crate::{
     model::{Scripted, ScriptedResponse},
     oauth,
     plugin::{Permissions, Redirects},
-    tool::{CallOrigin, TurnCall},
+    tool::{CallOrigin, Spent, TurnCall},
     user::{Allow, User},
 };
 
@@ -62,6 +62,7 @@ fn context(user: Option<User>, thread: Option<&ThreadMetadata>) -> CallContext {
             selected_text: None,
             metadata: Map::new(),
             request: RequestScope::default(),
+            address: None,
             secrets: RequestSecrets::default(),
         }),
         thread: thread.cloned().map(Arc::new),
@@ -71,6 +72,7 @@ fn context(user: Option<User>, thread: Option<&ThreadMetadata>) -> CallContext {
         widgets: Arc::default(),
         turn: mpsc::channel(1).0,
         seals: Arc::default(),
+        spent: Spent::default(),
         cancelled: CancellationToken::new(),
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     model::Models,
     plugin::{Approvals, CallError, Host},
     store::Store,
-    tool::{CallContext, CallOrigin, ThreadPatch, TurnCall, TurnRequest},
+    tool::{CallContext, CallOrigin, Spent, ThreadPatch, TurnCall, TurnRequest},
     user::User,
 };
 
@@ -75,6 +75,7 @@ impl Turn {
                     headers: BTreeMap::from([("article-id".to_owned(), Some("7".to_owned()))]),
                     session_id: None,
                 },
+                address: None,
                 secrets: RequestSecrets::default(),
             }),
             thread: Some(Arc::new(thread.clone())),
@@ -84,6 +85,7 @@ impl Turn {
             widgets: Arc::default(),
             turn: sender,
             seals: Arc::default(),
+            spent: Spent::default(),
             cancelled: CancellationToken::new(),
         };
         TaskTracker::new().spawn(serve(receiver, thread, shown.clone()));

@@ -29,6 +29,7 @@ use super::Server;
 use self::session::{Session, SessionKey};
 
 pub use self::{
+    bearer::find as bearer_token,
     jwt::Verifiers,
     oidc::{Provider, Providers, Refusal},
 };

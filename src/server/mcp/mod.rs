@@ -29,6 +29,7 @@ use super::{
     auth::{self, NewSession},
     body, chatkit, context,
     error::ApiError,
+    limits,
 };
 
 /// JSON-RPC's codes for what is no JSON, and for JSON that is no request.
@@ -47,6 +48,7 @@ pub async fn answer(State(server): State<Server>, request: Request) -> Result<Re
             return Ok(response);
         }
     };
+    limits::admit_user(&server, &caller.user).await.map_err(ApiError::closing)?;
     let context = Arc::new(context::gather(&server, &parts.headers, Some(&caller), &[]));
     let generation = server.app.generation().seen_by(Some(&caller.user));
     let limit = generation.config.limits.body_bytes;

@@ -1,0 +1,17 @@
+-- What was used of each limit: one row for whose it is, what is measured, and since when.
+create table limit_counts (
+    subject varchar(80) not null, -- a digest: no address and no name of a user
+    measure varchar(64) not null, -- as in kitfox.toml; streams with the process that counts them
+    since bigint not null,        -- seconds since 1970, the beginning of its minute or day
+    used bigint not null,
+    until bigint not null,        -- seconds since 1970: then it means nothing any more
+    primary key (subject, measure, since)
+);
+
+create index limit_counts_until on limit_counts (until);
+
+-- Of which organisation users were last, where organisations keep threads for times of their own.
+create table organisations (
+    subject varchar(80) primary key, -- a digest of the user
+    org varchar(255) not null
+);
