@@ -27,8 +27,8 @@ use kitfox::{
     app::{App, Options},
     config::Environment,
     model::{
-        Finish, InputContent, InputItem, Model, ModelError, ModelEvent, ModelRequest, Models,
-        ToolCall,
+        Completion, Finish, InputContent, InputItem, Model, ModelError, ModelEvent, ModelRequest,
+        Models, ToolCall,
     },
     server,
 };
@@ -232,8 +232,8 @@ impl Model for Speaker {
         })
     }
 
-    fn complete(&self, _: ModelRequest) -> BoxFuture<'static, Result<String, ModelError>> {
-        async { Ok(String::new()) }.boxed()
+    fn complete(&self, _: ModelRequest) -> BoxFuture<'static, Result<Completion, ModelError>> {
+        async { Ok(Completion::default()) }.boxed()
     }
 }
 

@@ -5,6 +5,10 @@
 //! databases there must be empty and are left filled. `bash .ci/databases postgres -- cargo bench --bench store` starts one.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has no figure")]
 #![expect(clippy::print_stdout, reason = "it prints its figures")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "whoever runs it says where, and the system what it cost"
+)]
 
 use std::{
     env, fs,
@@ -62,7 +66,7 @@ async fn main() {
         let before = cpu();
         let begin = Instant::now();
         run_turns(&router, &model, turns).await;
-        let (spent, elapsed) = (cpu() - before, begin.elapsed());
+        let (spent, elapsed) = (cpu().saturating_sub(before), begin.elapsed());
         let count = f64::from(u32::try_from(turns).unwrap());
         let rate = count / spent.as_secs_f64().max(0.01);
         let share = rate / *first.get_or_insert(rate);

@@ -37,7 +37,7 @@ async function buildAll(out) {
   await mkdir(out, { recursive: true });
   const outcome = await build({
     ...shared,
-    entryPoints: { "kitfox-chat": "src/index.ts", "kitfox-highlight": "src/highlight-engine.ts", "kitfox-locales": "src/locales/index.ts", "kitfox-kit": "kit/index.js", page: "src/page/index.ts" },
+    entryPoints: { "kitfox-chat": "src/index.ts", "kitfox-highlight": "src/highlight-engine.ts", "kitfox-locales": "src/locales/index.ts", "kitfox-inspector": "src/inspector/index.ts", "kitfox-kit": "kit/index.js", page: "src/page/index.ts" },
     outdir: out,
     minify: true,
     plugins: [minifyTemplates()],
@@ -78,6 +78,6 @@ async function report(out) {
 
 /** The modules without a document, each by itself, for node's test runner. */
 async function buildModules(out) {
-  const names = ["sse", "client", "reducer", "blocks", "citations", "links", "strings", "locales/index", "theme", "tags", "uploads", "widgets/values", "widgets/forms", "widgets/chart-shapes", "inspector/project"].filter((it) => existsSync(path.join(here, `src/${it}.ts`)));
+  const names = ["sse", "client", "limits", "login", "reducer", "blocks", "citations", "links", "strings", "locales/index", "theme", "tags", "uploads", "widgets/values", "widgets/forms", "widgets/chart-shapes", "inspector/project"].filter((it) => existsSync(path.join(here, `src/${it}.ts`)));
   await build({ ...shared, entryPoints: Object.fromEntries(names.map((it) => [it, `src/${it}.ts`])), outdir: out, platform: "neutral", mainFields: ["module", "main"] });
 }

@@ -48,12 +48,14 @@ pub struct LogReader {
     ended: watch::Receiver<bool>,
 }
 
-impl EventLog {
+impl Default for EventLog {
     /// An empty log, whose numbers begin above those of the turns before: at the time, in microseconds.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self::with_first(u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(1))
     }
+}
 
+impl EventLog {
     fn with_first(first: u64) -> Self {
         let events = Events { first, kept: VecDeque::new(), bytes: 0, dropped: false };
         Self { events: Mutex::new(events), ended: watch::Sender::new(false) }
@@ -198,9 +200,9 @@ mod tests {
 
     #[test]
     fn numbers_grow_from_turn_to_turn() {
-        let first = EventLog::new();
+        let first = EventLog::default();
         first.push("a".to_owned());
         std::thread::sleep(std::time::Duration::from_millis(1));
-        assert!(EventLog::new().next_number() > first.next_number());
+        assert!(EventLog::default().next_number() > first.next_number());
     }
 }

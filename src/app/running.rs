@@ -165,7 +165,7 @@ impl RunningTurns {
 impl TurnGuard {
     /// Keeps the turn's events for those who read them later: it does not end with its client.
     pub fn open_log(&self) -> &Arc<EventLog> {
-        self.log.get_or_init(|| Arc::new(EventLog::new()))
+        self.log.get_or_init(Arc::default)
     }
 }
 

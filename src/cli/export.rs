@@ -41,7 +41,7 @@ pub struct Export {
 /// How the users of an export or import log in: the same id of two logins is two users.
 #[derive(Debug, Clone, Args)]
 pub struct Login {
-    /// How users log in: header, token, jwt, oidc or session. The first of `mode` in [auth] if nothing is said.
+    /// How users log in: header, token, jwt, oidc or session. The first of `mode` in `[auth]` if nothing is said.
     #[arg(long, value_name = "METHOD")]
     pub login: Option<String>,
     /// Who issues their tokens, where somebody does.

@@ -138,19 +138,19 @@ async fn configured(State(server): State<Server>, request: Request) -> Response 
     let path = request.uri().path().to_owned();
     let chatkit_paths = &config.server.chatkit_paths;
     if chatkit_paths.contains(&path) {
-        return named("chatkit", chatkit::answer(&server, request)).await;
+        return named("chatkit", Box::pin(chatkit::answer(&server, request))).await;
     }
     if let Some(path) = path.strip_suffix("/options")
         && chatkit_paths.iter().any(|it| it == path)
     {
-        return named("chatkit/options", chatkit::options(&server, request)).await;
+        return named("chatkit/options", Box::pin(chatkit::options(&server, request))).await;
     }
     if let Some((chat, target)) = attachments::find(chatkit_paths, &path) {
         let answer = attachments::answer(&server, chat, target, request);
-        return named("chatkit/attachments", answer).await;
+        return named("chatkit/attachments", Box::pin(answer)).await;
     }
     if let Some(target) = turns::find(chatkit_paths, &path) {
-        return named("chatkit/threads", turns::answer(&server, target, request)).await;
+        return named("chatkit/threads", Box::pin(turns::answer(&server, target, request))).await;
     }
     let built_in = BUILT_IN.iter().copied().chain(chatkit_paths.iter().map(String::as_str));
     if built_in.into_iter().any(|it| routes::is_below(&path, it)) {
@@ -159,7 +159,7 @@ async fn configured(State(server): State<Server>, request: Request) -> Response 
     let Some(target) = routes::mounted(&config.routes, &path) else {
         return ApiError::no_such_path().into_response();
     };
-    named("mounted", routes::answer(&server, target, request)).await
+    named("mounted", Box::pin(routes::answer(&server, target, request))).await
 }
 
 /// The answer of a route that the router does not know by its pattern.

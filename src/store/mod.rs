@@ -185,7 +185,7 @@ pub struct MessageNote {
 pub enum Dialect {
     Sqlite,
     Postgres,
-    /// MariaDB's too.
+    /// `MariaDB`'s too.
     MySql,
 }
 

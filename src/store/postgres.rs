@@ -35,7 +35,8 @@ impl Peer for PgConnection {
     const TAKES_SEVERAL: bool = true;
 
     async fn lock_migrations(&mut self) -> Result<(), Error> {
-        // Migrations lock by themselves.
+        // Migrations lock by themselves. That their table is there already is no news.
+        sqlx::raw_sql("set client_min_messages = warning").execute(self).await?;
         Ok(())
     }
 

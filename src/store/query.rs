@@ -45,7 +45,7 @@ pub const fn query<'q>(sql: &'static str) -> Query<'q> {
 }
 
 impl<'q> Query<'q> {
-    /// Its text for MySQL and MariaDB, where one text does not serve all.
+    /// Its text for MySQL and `MariaDB`, where one text does not serve all.
     #[must_use]
     pub const fn in_mysql(mut self, sql: &'static str) -> Self {
         self.mysql = Some(sql);
@@ -214,7 +214,7 @@ impl Row {
     }
 }
 
-/// A statement as MySQL and MariaDB take it.
+/// A statement as MySQL and `MariaDB` take it.
 #[derive(Debug, PartialEq, Eq)]
 struct Translated {
     sql: Arc<str>,

@@ -50,7 +50,7 @@ pub trait Peer: Server + Migrate {
 }
 
 /// For migrations, which may wait for another process or for large tables.
-const MIGRATION: Duration = Duration::from_secs(3600);
+const MIGRATION: Duration = Duration::from_hours(1);
 const PATIENCE: Duration = Duration::from_secs(5);
 const TAKEN: &str = "another process serves from this database, and only PostgreSQL can be shared: stop it, and start this one again";
 

@@ -181,11 +181,6 @@ impl Server {
     }
 }
 
-/// The store of a server that a test starts without saying which: it holds nothing of another test.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "whoever runs the tests says so, and no configuration"
-)]
 /// Runs a conversation on a project with these files and renders what the client sees.
 ///
 /// Each line of `script` that begins with `user`, `retry`, `output JSON`, `answer JSON` or `as NAME` acts; the lines that follow it

@@ -216,7 +216,7 @@ async fn a_server_that_is_hurried_ends_its_turns_and_keeps_their_text() {
     server.app.running.cancel_all();
     let serving = server::serve(server.app.clone(), listener);
     let (result, text) =
-        timeout(Duration::from_secs(10), async { tokio::join!(serving, text(response)) })
+        timeout(Duration::from_secs(10), async { tokio::join!(Box::pin(serving), text(response)) })
             .await
             .expect("it should not wait for the grace of 20 seconds");
     result.unwrap();

@@ -144,7 +144,7 @@ async fn requests_are_counted_by_the_address_that_a_trusted_proxy_tells() {
     assert_eq!(ask("10.0.0.2", Some("203.0.113.1, 192.0.2.1")).await, 429);
     assert_eq!(ask("10.0.0.1", Some("192.0.2.2")).await, 200);
     // One that is no proxy of ours speaks for itself alone.
-    assert_eq!(ask("198.51.100.1", Some("192.0.2.3")).await, 200);
+    assert_eq!(ask("198.51.100.1", Some("192.0.2.3")).await, 401);
     assert_eq!(ask("198.51.100.1", Some("192.0.2.4")).await, 429);
     // Whoever watches over the server is never too many.
     let health = from(get_request("ada", "/healthz"), "10.0.0.1", Some("192.0.2.1"));

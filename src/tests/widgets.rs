@@ -228,7 +228,7 @@ async fn a_streamed_widget_goes_with_the_turn_that_is_cancelled() {
     drop(body);
     let thread =
         crate::tests::harness::events(&seen)[0]["thread"]["id"].as_str().unwrap().to_owned();
-    // It waits for the cancelled turn.
+    server.app.running.idle().await;
     server.model.push(crate::model::ScriptedResponse::text("."));
     server.say("ada", &thread, "more").await;
     assert_snapshot!(server.items("ada", &thread).await, @r#"

@@ -7,7 +7,9 @@ import { stylesOfChat } from "./css/index";
 import { Draft } from "./draft";
 import { Files, sentence } from "./files";
 import { icon } from "./icons";
+import { limitText } from "./limits";
 import { ownAddress, safeImage } from "./links";
+import { type WayIn, wayIn, webAddress } from "./login";
 import { type MarkdownContext, markdown } from "./markdown";
 import { remember, remembered } from "./memory";
 import { type ChatOptions, type Defaults, type ThemeOption, type UserMessageParams, attachmentRules, modelsOf, promptsOf } from "./options";
@@ -22,7 +24,7 @@ import { themeRules } from "./theme";
 import { ThreadList } from "./threads";
 import type { Alert, ChatComposer, ComposerHost } from "./view/composer";
 import { confirmView, headerView, isLatest, startView, transcriptView } from "./view/frame";
-import type { HistoryHost } from "./view/history";
+import type { Account, HistoryHost } from "./view/history";
 import type { ItemHost } from "./view/host";
 import type { ChatItem } from "./view/item";
 import { renderWidget, widgetStyles } from "./widgets/index";
@@ -67,6 +69,8 @@ export class KitfoxChat extends LitElement {
   #model?: string;
   #tool?: string;
   #alert?: Alert;
+  /** Where users log in, once a request was refused for it. */
+  #signIn?: string;
   #asking?: string;
   #later = new Set<string>();
   #historyOpen = false;
@@ -87,6 +91,10 @@ export class KitfoxChat extends LitElement {
     t: () => this.#t,
     changed: () => this.#bump(),
     complain: (text, err) => {
+      if (err instanceof Refused && (err.status === 401 || err.status === 429)) {
+        this.#failed(err);
+        return;
+      }
       this.#alert = { level: err === undefined ? "warning" : "danger", text };
       if (err !== undefined) this.#emit("chatkit.error", { error: err });
     },
@@ -250,6 +258,7 @@ export class KitfoxChat extends LitElement {
     this.#threads = new ThreadList(this.#client);
     this.#running.clear();
     this.#server = undefined;
+    this.#signIn = undefined;
     this.#dress();
     this.#open = new Conversation(this.#client, this.#hooks);
     this.requestUpdate();
@@ -269,6 +278,7 @@ export class KitfoxChat extends LitElement {
   async refreshOptions(): Promise<void> {
     try {
       this.#server = (await this.#client.options()) ?? this.#server;
+      if (this.#server?.login?.sign_out !== undefined) this.#signIn = undefined;
       this.#client.resumable = this.#server !== undefined;
       this.dispatchEvent(new CustomEvent("kitfox.options", { detail: this.#server }));
     } catch {
@@ -527,8 +537,13 @@ export class KitfoxChat extends LitElement {
     if (isAbort(err)) return;
     const t = this.#t;
     if (err instanceof Refused && err.status === 401) {
-      this.#alert = { level: "info", text: t.signIn, action: { label: t.reload, run: () => location.reload() } };
-      this.dispatchEvent(new CustomEvent("kitfox.signin", { bubbles: true, composed: true }));
+      const { login, methods, sign_in: address } = err.more;
+      this.#signIn = wayIn(address, this.#client.url, location.href) && address;
+      if (this.#signIn === undefined) this.#alert = { level: "info", text: t.signInReload, action: { label: t.reload, run: () => location.reload() } };
+      else this.#alert = { level: "info", text: login === "expired" ? t.signInEnded : t.signIn, link: this.#wayIn };
+      this.dispatchEvent(new CustomEvent("kitfox.signin", { detail: { login, methods, signIn: this.#signIn }, bubbles: true, composed: true }));
+    } else if (err instanceof Refused && err.status === 429) {
+      this.#alert = { level: "warning", text: limitText(err, t, this.#localeName), action };
     } else if (err instanceof ConnectionLost) {
       this.#alert = { level: "danger", text: err.kind === "cut" ? t.cut : t.unreachable, action };
     } else if (err instanceof Refused) {
@@ -540,6 +555,30 @@ export class KitfoxChat extends LitElement {
     }
     this.#emit("chatkit.error", { error: err instanceof Error ? err : new Error(String(err)) });
     this.#bump();
+  }
+
+  /** Where users log in, as the server says it. */
+  get #wayIn(): WayIn | undefined {
+    return wayIn(this.#signIn ?? this.#server?.login?.sign_in, this.#client.url, location.href);
+  }
+
+  /** Who is signed in, on our own page. */
+  get #account(): Account | undefined {
+    if (!this.sidebar) return undefined;
+    const way = this.#wayIn;
+    if (way) return { way };
+    const { name, email, sign_out: out } = this.#server?.login ?? {};
+    const address = webAddress(out, this.#client.url);
+    return address && { name: name || email || this.#t.signedIn, email: email ?? undefined, leave: () => void this.#leave(address) };
+  }
+
+  async #leave(address: URL): Promise<void> {
+    try {
+      const next = await this.#client.signOut(address.href);
+      location.assign(webAddress(next, this.#client.url) ?? location.pathname);
+    } catch (err) {
+      this.#failed(err);
+    }
   }
 
   readonly #offline = (): void => {
@@ -886,6 +925,7 @@ export class KitfoxChat extends LitElement {
       t,
       list: this.#threads,
       brand: this.sidebar ? this.#server?.project : undefined,
+      account: this.#account,
       running: new Set(this.#running.keys()),
       open: (id) => {
         void this.#show(id);

@@ -14,9 +14,21 @@ export class Refused extends Error {
     readonly status: number,
     message = "",
     readonly retryAfter?: number,
+    /** What else it said: with 401 the way in, with 429 the limit. */
+    readonly more: RefusalMore = {},
   ) {
     super(message);
   }
+}
+
+export interface RefusalMore {
+  login?: "missing" | "expired" | "invalid";
+  methods?: string[];
+  sign_in?: string;
+  limit?: string;
+  of?: string;
+  most?: number;
+  available_at?: string;
 }
 
 /** No answer came (`unreachable`), or it broke off; of a turn that ended meanwhile (`missed`) the thread has all. */
@@ -72,6 +84,18 @@ export class Client {
   /** Ends the turn that runs in a thread: leaving it is not enough where it can be read on. */
   async stop(threadId: string): Promise<void> {
     await this.fetch(this.#below(`threads/${encodeURIComponent(threadId)}/stop`), { method: "POST", headers: this.#language() });
+  }
+
+  /** Ends the login; gives where its user goes on, if that is elsewhere. */
+  async signOut(address: string): Promise<unknown> {
+    let response: Response;
+    try {
+      response = await this.fetch(address, { method: "POST", headers: { accept: "application/json", ...this.#language() } });
+    } catch (err) {
+      throw lost(err, "unreachable");
+    }
+    if (!response.ok) throw await refusal(response);
+    return ((await response.json()) as { location?: unknown }).location;
   }
 
   async *#read(response: Response, threadId: string | undefined, options: CallOptions): AsyncGenerator<StreamEvent> {
@@ -174,9 +198,14 @@ function isType(response: Response, type: string): boolean {
 }
 
 async function refusal(response: Response): Promise<Refused> {
-  const words = await response.json().then((it: { message?: unknown } | null) => it?.message, () => undefined);
-  const wait = Number(response.headers.get("retry-after"));
-  return new Refused(response.status, typeof words === "string" ? words : "", wait > 0 ? wait : undefined);
+  return refusalOf(response.status, await response.json().catch(() => undefined), response.headers.get("retry-after"));
+}
+
+/** What a body says of why it is no answer. */
+export function refusalOf(status: number, body: unknown, retryAfter?: string | null): Refused {
+  const { message, ...more } = (body ?? {}) as RefusalMore & { message?: unknown; retry_after?: number };
+  const wait = Number(more.retry_after ?? retryAfter);
+  return new Refused(status, typeof message === "string" ? message : "", wait > 0 ? wait : undefined, more);
 }
 
 /** What a failed fetch or read means; an abort stays an abort. */

@@ -309,4 +309,6 @@ export interface ServerOptions {
   models?: { id: string; label?: string; default?: boolean }[];
   attachments?: { enabled: boolean; accept?: string[] | Record<string, string[]>; max_size?: number; max_count?: number };
   transcribe?: boolean;
+  /** Where users log in by the page: who it is and the way out, or the way in. */
+  login?: { sign_in?: string; name?: string | null; email?: string | null; sign_out?: string };
 }

@@ -1,5 +1,5 @@
 /** Files on their way to the server: what is taken, and how it is sent. */
-import { type Client, ConnectionLost, Refused } from "./client";
+import { type Client, ConnectionLost, refusalOf } from "./client";
 import { ownAddress } from "./links";
 import type { AttachmentRules } from "./options";
 import type { Attachment, UploadDescriptor } from "./protocol";
@@ -91,8 +91,8 @@ export async function uploadAtOnce(client: Client, url: string, file: File, name
   } catch (err) {
     throw err instanceof Error && err.name === "AbortError" ? err : new ConnectionLost("upload", err);
   }
-  const answer = (await response.json().catch(() => undefined)) as (Attachment & { message?: unknown }) | undefined;
-  if (!response.ok || typeof answer?.id !== "string") throw new Refused(response.status, typeof answer?.message === "string" ? answer.message : "");
+  const answer = (await response.json().catch(() => undefined)) as Attachment | undefined;
+  if (!response.ok || typeof answer?.id !== "string") throw refusalOf(response.status, answer, response.headers.get("retry-after"));
   return answer;
 }
 
@@ -123,7 +123,7 @@ function put({ url, method, headers }: UploadDescriptor, file: File, name: strin
     request.upload.addEventListener("progress", ({ loaded, total }) => onProgress(total > 0 ? loaded / total : 0));
     request.addEventListener("load", () => {
       if (request.status >= 200 && request.status < 300) resolve();
-      else reject(new Refused(request.status, messageOf(request.responseText)));
+      else reject(refusalOf(request.status, parsed(request.responseText)));
     });
     request.addEventListener("error", () => reject(new ConnectionLost("upload")));
     request.addEventListener("abort", () => reject(new DOMException("the upload was stopped", "AbortError")));
@@ -138,11 +138,10 @@ function put({ url, method, headers }: UploadDescriptor, file: File, name: strin
   });
 }
 
-function messageOf(text: string): string {
+function parsed(text: string): unknown {
   try {
-    const { message } = JSON.parse(text) as { message?: unknown };
-    return typeof message === "string" ? message : "";
+    return JSON.parse(text);
   } catch {
-    return "";
+    return undefined;
   }
 }

@@ -63,12 +63,12 @@ impl History {
             content: message.content.into(),
             created_at: plain(message.created_at).into(),
         };
-        self.lines(number, message)
+        self.lines(number, &message)
     }
 
     /// The lines of an export that a message is: before a thread's first one, the thread.
-    pub fn lines(&mut self, number: u64, message: Message<'_>) -> Vec<Entry> {
-        match self.convert(&message) {
+    pub fn lines(&mut self, number: u64, message: &Message<'_>) -> Vec<Entry> {
+        match self.convert(message) {
             Ok(lines) => lines.into_iter().map(|line| Entry { number, line: Ok(line) }).collect(),
             Err(problem) => vec![Entry { number, line: Err(problem) }],
         }

@@ -122,7 +122,7 @@ impl Source {
                 content: get("content").into(),
                 created_at: get("created_at").into(),
             };
-            Ok(history.lines(number, message))
+            Ok(history.lines(number, &message))
         });
         Ok(Box::new(rows.flat_map(flatten)))
     }

@@ -132,7 +132,8 @@ impl host::Host for State {
         let apart = find_member(&member).is_ok_and(|it| it.waits_apart);
         let answer =
             TokioContext::new(caller.call.invoke(&member, arguments), caller.runtime.clone());
-        let answer = if apart { self.meter.clone().apart(answer).await } else { answer.await };
+        let answer =
+            if apart { Box::pin(self.meter.clone().apart(answer)).await } else { answer.await };
         self.answer(answer.map(|json| json.to_string()))
     }
 

@@ -97,6 +97,8 @@ async fn a_database_of_the_first_version_is_brought_up_to_date() {
         "drop table sealed",
         "drop table turn_leases",
         "drop table logins",
+        "drop table limit_counts",
+        "drop table organisations",
         "delete from _sqlx_migrations where version > 1",
     ] {
         sqlx::query(query).execute(&mut old).await.unwrap();

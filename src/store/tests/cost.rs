@@ -83,10 +83,13 @@ fn lists_go_by_key_however_much_there_is() {
         assert_snapshot!(plan(&store, kv::LIST_BELOW).await, @"SEARCH kv USING COVERING INDEX sqlite_autoindex_kv_1 (plugin=? AND scope=? AND name>? AND name<?)");
         assert_snapshot!(plan(&store, recovery::PENDING).await, @r"
     SCAN i USING INDEX items_pending
+    CORRELATED SCALAR SUBQUERY 1
+    SEARCH l USING INDEX sqlite_autoindex_turn_leases_1 (thread=?)
     SEARCH t USING INTEGER PRIMARY KEY (rowid=?)
     ");
         assert_snapshot!(plan(&store, "delete from threads where id = $1").await, @r"
     SEARCH threads USING INDEX sqlite_autoindex_threads_1 (id=?)
+    SEARCH turn_leases USING COVERING INDEX sqlite_autoindex_turn_leases_1 (thread=?)
     SEARCH attachments USING COVERING INDEX attachments_by_thread (thread=?)
     SEARCH kv USING COVERING INDEX kv_by_thread (thread=?)
     SEARCH items USING COVERING INDEX items_by_thread (thread=?)

@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tempfile::TempDir;
 use tokio::task_local;
 use url::Url;
 use uuid::Uuid;
 
-use crate::store::Dialect;
+use crate::store::{Dialect, url::DatabaseUrl};
 
 /// A database of a test's own, taken away with it.
 pub struct TestDatabase {
@@ -59,7 +59,15 @@ fn server_of(dialect: Dialect) -> Option<String> {
         Dialect::Postgres => "KITFOX_TEST_POSTGRES",
         Dialect::MySql => "KITFOX_TEST_MYSQL",
     };
-    std::env::var(variable).ok().filter(|it| !it.is_empty())
+    variable_of_tests(variable)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whoever runs the tests says so, and no configuration"
+)]
+fn variable_of_tests(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|it| !it.is_empty())
 }
 
 impl TestDatabase {
@@ -77,10 +85,10 @@ impl TestDatabase {
 
     /// What `KITFOX_TEST_STORE` asks for, where the whole server is tested on another database than SQLite in memory.
     pub async fn asked_for() -> Option<Self> {
-        match std::env::var("KITFOX_TEST_STORE").ok()?.as_str() {
+        match variable_of_tests("KITFOX_TEST_STORE")?.as_str() {
             "postgres" => Some(Self::create(Dialect::Postgres).await),
             "mysql" => Some(Self::create(Dialect::MySql).await),
-            "" | "sqlite" => None,
+            "sqlite" => None,
             other => panic!("KITFOX_TEST_STORE is `{other}`: use sqlite, postgres or mysql"),
         }
     }
@@ -105,18 +113,19 @@ impl TestDatabase {
     pub async fn execute(&self, sql: String) {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let sql = AssertSqlSafe(sql);
-        match self.dialect {
-            Dialect::Sqlite => panic!("SQLite's connections are the store's"),
-            Dialect::Postgres => {
-                let mut connection = PgConnection::connect(&self.server).await.unwrap();
+        match DatabaseUrl::parse(&self.server, None) {
+            Ok(DatabaseUrl::Postgres(_, options)) => {
+                let mut connection = options.connect().await.unwrap();
                 sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
                 connection.close().await.unwrap();
             }
-            Dialect::MySql => {
-                let server = self.server.replacen("mariadb:", "mysql:", 1);
-                let mut connection = MySqlConnection::connect(&server).await.unwrap();
+            Ok(DatabaseUrl::MySql(_, options)) => {
+                let mut connection = options.connect().await.unwrap();
                 sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
                 connection.close().await.unwrap();
+            }
+            Ok(DatabaseUrl::Memory | DatabaseUrl::File(_)) | Err(_) => {
+                panic!("no server's URL: `{}`", self.server)
             }
         }
     }
@@ -136,7 +145,8 @@ impl Drop for TestDatabase {
             scope.spawn(|| {
                 let runtime =
                     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                let _ = runtime.block_on(tokio::time::timeout(LONGEST, self.execute(sql)));
+                let _ = runtime
+                    .block_on(async { tokio::time::timeout(LONGEST, self.execute(sql)).await });
             });
         });
     }

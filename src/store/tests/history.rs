@@ -37,6 +37,8 @@ fn history_holds_the_records_as_they_were_added() {
 fn the_history_of_a_thread_that_shows_nothing_is_all_that_is_hidden() {
     on_each(async || {
         assert_eq!(history(&with_records("").await).await, "");
+    });
+    on_each(async || {
         assert_eq!(history(&with_records("h1 c1").await).await, "h1 c1");
     });
 }

@@ -142,7 +142,7 @@ impl Issuer {
     }
 
     /// Claims of the ID tokens to come, in place of those of the same name; null takes one away.
-    pub fn change_id_tokens(&self, claims: Value) {
+    pub fn change_id_tokens(&self, claims: &Value) {
         self.lock().id_token = claims.as_object().unwrap().clone();
     }
 

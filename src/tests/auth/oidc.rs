@@ -241,7 +241,7 @@ async fn an_id_token_that_was_not_made_for_this_login_counts_for_nothing() {
     let server = start(&issuer).await;
     let mut told = Vec::new();
     let mut attack = async |claims: Value| {
-        issuer.change_id_tokens(claims.clone());
+        issuer.change_id_tokens(&claims);
         let mut browser = Browser::default();
         let response = browser.sign_in(&server, &issuer, &ada()).await;
         told.push(format!("{claims}: {}", refused(response).await));
@@ -272,7 +272,7 @@ async fn an_id_token_that_was_not_made_for_this_login_counts_for_nothing() {
     {"sub":null}: the identity provider's ID token does not count: it names nobody (`sub`).
     {"sub":""}: the identity provider's ID token does not count: it names nobody (`sub`).
     "#);
-    issuer.change_id_tokens(json!({ "aud": ["kitfox", "other"], "azp": "kitfox" }));
+    issuer.change_id_tokens(&json!({ "aud": ["kitfox", "other"], "azp": "kitfox" }));
     Browser::signed_in(&server, &issuer, &ada()).await;
 }
 

@@ -270,6 +270,8 @@ async fn that_a_model_is_shown_a_secret_is_told_at_every_start() {
     let guard = tracing::subscriber::set_default(subscriber.finish());
     // The thread that loads the files is another: it is not heard.
     let generation = Server::start(&files).await.app.generation();
+    // Nor does what it found out of who listens count: tests beside this one listen to nothing.
+    tracing::callsite::rebuild_interest_cache();
     let surroundings = crate::mcp::Surroundings {
         config: &generation.config,
         credentials: &generation.host.credentials,

@@ -44,13 +44,21 @@ async fn attack(scene: &Scene, things: &Things, person: Person, path: &str) {
             assert_eq!(status, StatusCode::OK, "{place}");
             assert!(!answer.contains(SECRET), "{place}: {answer}");
         }
-        "/api/generation" | "/api/tools" | "/api/mcp" if !scene.has_organisations() => {
+        // Where tokens are checked, it says whose they are.
+        "/.well-known/oauth-protected-resource" | "/.well-known/oauth-protected-resource/mcp" => {
+            let (status, answer) = scene.answer(person, "GET", path, "").await;
+            assert!([StatusCode::OK, StatusCode::NOT_FOUND].contains(&status), "{place}");
+            assert!(!answer.contains(SECRET), "{place}: {answer}");
+        }
+        "/api/generation" | "/api/tools" | "/api/mcp" | "/metrics"
+            if !scene.has_organisations() =>
+        {
             let (status, answer) = scene.answer(person, "GET", path, "").await;
             assert_eq!(status, StatusCode::OK, "{place}");
             let without_source = answer.replace("SECRET-of-ada?", "");
             assert!(!without_source.contains(&things.thread), "{place}");
         }
-        "/api/generation" | "/api/tools" | "/api/mcp" => {
+        "/api/generation" | "/api/tools" | "/api/mcp" | "/metrics" => {
             let expected =
                 if person == Person::Bob { StatusCode::OK } else { StatusCode::FORBIDDEN };
             check("GET", path, "", expected).await;

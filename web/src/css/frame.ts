@@ -43,6 +43,8 @@ export const frame = css`
   .thread.rename { gap: .2em; padding: .15em; }
   .thread.rename .field { padding: .25em .6em; font-size: .9em; }
   .more { margin: .5em auto 0; display: flex; }
+  .account { display: flex; align-items: center; gap: .5em; padding-block: .6em max(.6em, env(safe-area-inset-bottom)); padding-inline: .95em .6em; border-top: 1px solid var(--kf-line); font-size: .9em; }
+  .account bdi { flex: 1; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 
   .start { display: flex; flex: 1; flex-direction: column; align-items: center; justify-content: safe center; gap: 1.75em; width: 100%; max-width: var(--kf-column); margin: 0 auto; padding: 2em 0 3em; }
   .start .greeting { max-width: 22em; font-size: 1.75em; font-weight: 600; letter-spacing: -.02em; line-height: 1.25; text-align: center; text-wrap: balance; }

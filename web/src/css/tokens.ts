@@ -90,6 +90,7 @@ export const controls = css`
   .button.primary { border-color: var(--kf-accent); background: var(--kf-accent); color: var(--kf-on-accent); }
   .button.primary:hover:not(:disabled) { filter: brightness(1.06); }
   .button.danger { border-color: transparent; background: light-dark(#a82a25, #f4958c); color: light-dark(#fff, #330c09); }
+  a.button { text-decoration: none; white-space: nowrap; }
   .button:disabled { opacity: .5; }
   .field { width: 100%; padding: .5em .75em; border: 1px solid var(--kf-strong-line); border-radius: min(var(--kf-control-radius), .8em); background: var(--kf-raised); color: var(--kf-text); resize: vertical; }
   .field:focus-visible, .field:focus { border-color: var(--kf-accent); outline: 1px solid var(--kf-accent); outline-offset: 0; }

@@ -129,8 +129,8 @@ export class KitfoxInspector extends LitElement {
     if (!generation) return nothing;
     const errors = generation.errors ?? [];
     return html`
-      <header><h2>${generation.project?.name ?? "Project"}</h2><span class="live ${this.live ? "on" : ""}" role="status">${this.live ? "live" : "connecting…"}</span><span class="grow"></span>
-        <button class="icon-button" aria-label="Close the project panel" title="Close" @click=${() => { this.#tell("kitfox-close", undefined); }}>${close()}</button></header>
+      <div class="head"><h2>${generation.project?.name ?? "Project"}</h2><span class="live ${this.live ? "on" : ""}" role="status">${this.live ? "live" : "connecting…"}</span><span class="grow"></span>
+        <button class="icon-button" aria-label="Close the project panel" title="Close" @click=${() => { this.#tell("kitfox-close", undefined); }}>${close()}</button></div>
       <div class="facts">
         <span>Generation <code title=${generation.id}>${generation.id.slice(0, 8)}</code></span>
         ${generation.created_at ? html`<span>since ${timeOf(generation.created_at)}</span>` : nothing}

@@ -20,7 +20,7 @@ export const inspectorStyles = css`
   .muted { color: var(--muted); }
   .num { font-variant-numeric: tabular-nums; white-space: nowrap; }
 
-  header { display: flex; align-items: center; gap: 10px; padding: 12px 12px 8px 16px; }
+  .head { display: flex; align-items: center; gap: 10px; padding: 12px 12px 8px 16px; }
   h2 { font-size: 15px; font-weight: 650; }
   .live { display: inline-flex; align-items: center; gap: 6px; color: var(--muted); font-size: 12px; }
   .live::before { content: ""; width: 8px; height: 8px; border-radius: 50%; background: var(--muted); }
@@ -52,7 +52,7 @@ export const inspectorStyles = css`
   .error .remedy { margin-top: 4px; color: var(--text); }
   .error .remedy::before { content: "→ "; color: var(--bad); }
   .errors { display: grid; gap: 8px; max-height: 40cqh; overflow: auto; }
-  @keyframes arrive { from { opacity: 0; translate: 0 -6px; } }
+  @keyframes arrive { from { translate: 0 -6px; } }
 
   section + section { margin-top: 20px; }
   h3 { display: flex; align-items: baseline; margin-bottom: 6px; font-size: 12px; font-weight: 650; letter-spacing: .04em; text-transform: uppercase; color: var(--muted); }
@@ -111,7 +111,7 @@ export const inspectorStyles = css`
   .file code { padding: 1px 7px; border-radius: 6px; background: var(--hover); overflow-wrap: anywhere; }
   .copied { color: var(--good); font-size: 12px; }
   .sample { position: relative; }
-  .sample .icon-button { position: absolute; top: 4px; right: 4px; background: var(--hover); }
+  .sample .icon-button { position: absolute; top: 3px; right: 3px; width: 28px; height: 28px; background: var(--hover); }
   .empty { padding: 26px 12px; color: var(--muted); text-align: center; text-wrap: balance; }
 
   @container (max-width: 21rem) { .step > summary { grid-template-columns: 16px 1fr 4rem; } .track { display: none; } }

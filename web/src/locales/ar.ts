@@ -123,7 +123,15 @@ export const ar: Strings = {
   busy: (attempt, repeats) => `الخادم مشغول، محاولة جديدة (${attempt} من ${repeats})…`,
   offline: "أنت غير متصل. ما تكتبه يبقى هنا.",
   turnRuns: "تُكتب إجابة الآن: انتظر نهايتها أو أوقفها.",
-  signIn: "لم تسجّل الدخول. سجّل الدخول ثم أعد تحميل الصفحة؛ ما كتبته يبقى هنا.",
+  signInReload: "لم تسجّل الدخول. سجّل الدخول ثم أعد تحميل الصفحة؛ ما كتبته يبقى هنا.",
+  signIn: "لم تسجّل الدخول. ما تكتبه يبقى هنا.",
+  signInEnded: "انتهت جلستك. ما تكتبه يبقى هنا.",
+  signInNow: "تسجيل الدخول",
+  signOut: "تسجيل الخروج",
+  signedIn: "تم تسجيل الدخول",
+  notSignedIn: "لم تسجّل الدخول",
+  limited: (of, limit, most) => LIMITS[limit] && `${LIMITED[of] ?? LIMITED.user} (${LIMITS[limit]}: ${most}).`,
+  moreAt: (when) => `يمكنك المتابعة: ${when}.`,
   status: (status) => STATUS[status] ?? `لا يستطيع الخادم الإجابة الآن (الحالة ${status}).`,
   tryIn: (seconds) => `حاول مرة أخرى بعد ${seconds} ثانية.`,
   uploadFailed: (name) => `تعذر رفع «${name}».`,
@@ -140,4 +148,15 @@ const STATUS: Record<number, string> = {
   409: "لا تزال إجابة تُكتب في هذه المحادثة.",
   413: "الرسالة طويلة جدًا.",
   429: "رسائل كثيرة في وقت قصير.",
+};
+
+const LIMITED: Record<string, string> = { user: "بلغت الحد المسموح به", org: "بلغت مؤسستك الحد المسموح به", address: "بلغت شبكتك الحد المسموح به" };
+
+const LIMITS: Record<string, string> = {
+  requests_per_minute: "الطلبات في الدقيقة",
+  turns_per_minute: "الرسائل في الدقيقة",
+  turns_per_day: "الرسائل في اليوم",
+  tokens_per_day: "الرموز في اليوم",
+  upload_bytes_per_day: "الرفع في اليوم",
+  streams: "الإجابات في وقت واحد",
 };

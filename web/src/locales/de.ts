@@ -123,7 +123,15 @@ export const de: Strings = {
   busy: (attempt, repeats) => `Der Server ist beschäftigt, neuer Versuch (${attempt} von ${repeats}) …`,
   offline: "Du bist offline. Was du schreibst, bleibt hier stehen.",
   turnRuns: "Eine Antwort wird gerade geschrieben: warte ihr Ende ab oder halte sie an.",
-  signIn: "Du bist nicht angemeldet. Melde dich an und lade die Seite neu; dein Text bleibt hier stehen.",
+  signInReload: "Du bist nicht angemeldet. Melde dich an und lade die Seite neu; dein Text bleibt hier stehen.",
+  signIn: "Du bist nicht angemeldet. Was du schreibst, bleibt hier stehen.",
+  signInEnded: "Deine Anmeldung ist abgelaufen. Was du schreibst, bleibt hier stehen.",
+  signInNow: "Anmelden",
+  signOut: "Abmelden",
+  signedIn: "Angemeldet",
+  notSignedIn: "Nicht angemeldet",
+  limited: (of, limit, most) => LIMITS[limit] && `${LIMITED[of] ?? LIMITED.user} (${most} ${LIMITS[limit]}).`,
+  moreAt: (when) => `Weiter geht es: ${when}.`,
   status: (status) => STATUS[status] ?? `Der Server kann gerade nicht antworten (Status ${status}).`,
   tryIn: (seconds) => `Versuche es in ${seconds} s noch einmal.`,
   uploadFailed: (name) => `„${name}“ konnte nicht hochgeladen werden.`,
@@ -140,4 +148,15 @@ const STATUS: Record<number, string> = {
   409: "In dieser Unterhaltung wird noch eine Antwort geschrieben.",
   413: "Die Nachricht ist zu lang.",
   429: "Zu viele Nachrichten in kurzer Zeit.",
+};
+
+const LIMITED: Record<string, string> = { user: "Dein Limit ist erreicht", org: "Das Limit deiner Organisation ist erreicht", address: "Das Limit deines Netzwerks ist erreicht" };
+
+const LIMITS: Record<string, string> = {
+  requests_per_minute: "Anfragen pro Minute",
+  turns_per_minute: "Nachrichten pro Minute",
+  turns_per_day: "Nachrichten am Tag",
+  tokens_per_day: "Tokens am Tag",
+  upload_bytes_per_day: "Uploads am Tag",
+  streams: "Antworten zur gleichen Zeit",
 };

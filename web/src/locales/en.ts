@@ -127,7 +127,15 @@ export const en = {
   busy: (attempt: number, repeats: number) => `The server is busy, trying again (${attempt} of ${repeats})…`,
   offline: "You are offline. What you type stays here.",
   turnRuns: "An answer is being written: wait for its end, or stop it.",
-  signIn: "You are not signed in. Sign in, then reload this page; what you typed stays here.",
+  signInReload: "You are not signed in. Sign in, then reload this page; what you typed stays here.",
+  signIn: "You are not signed in. What you type stays here.",
+  signInEnded: "You have been signed out. What you type stays here.",
+  signInNow: "Sign in",
+  signOut: "Sign out",
+  signedIn: "Signed in",
+  notSignedIn: "Not signed in",
+  limited: (of: string, limit: string, most: string) => LIMITS[limit] && `${LIMITED[of] ?? LIMITED.user} (${most} ${LIMITS[limit]}).`,
+  moreAt: (when: string) => `You can go on at ${when}.`,
   status: (status: number) => STATUS[status] ?? `The server cannot answer now (status ${status}).`,
   tryIn: (seconds: number) => `Try again in ${seconds} s.`,
   uploadFailed: (name: string) => `“${name}” could not be uploaded.`,
@@ -144,4 +152,15 @@ const STATUS: Record<number, string> = {
   409: "An answer is still being written in this conversation.",
   413: "The message is too long.",
   429: "Too many messages in a short time.",
+};
+
+const LIMITED: Record<string, string> = { user: "You have reached your limit", org: "Your organisation has reached its limit", address: "Your network has reached its limit" };
+
+const LIMITS: Record<string, string> = {
+  requests_per_minute: "requests a minute",
+  turns_per_minute: "messages a minute",
+  turns_per_day: "messages a day",
+  tokens_per_day: "tokens a day",
+  upload_bytes_per_day: "of uploads a day",
+  streams: "answers at one time",
 };

@@ -123,7 +123,15 @@ export const ja: Strings = {
   busy: (attempt, repeats) => `サーバーが混み合っています。再試行中 (${attempt}/${repeats})…`,
   offline: "オフラインです。入力した内容は残ります。",
   turnRuns: "回答を書いている途中です。終わるまで待つか、停止してください。",
-  signIn: "サインインしていません。サインインしてからページを再読み込みしてください。入力した内容は残ります。",
+  signInReload: "サインインしていません。サインインしてからページを再読み込みしてください。入力した内容は残ります。",
+  signIn: "サインインしていません。入力した内容は残ります。",
+  signInEnded: "サインインの有効期限が切れました。入力した内容は残ります。",
+  signInNow: "サインイン",
+  signOut: "サインアウト",
+  signedIn: "サインイン中",
+  notSignedIn: "サインインしていません",
+  limited: (of, limit, most) => LIMITS[limit] && `${LIMITED[of] ?? LIMITED.user} (${LIMITS[limit]}: ${most})。`,
+  moreAt: (when) => `${when}以降に続けられます。`,
   status: (status) => STATUS[status] ?? `サーバーは現在応答できません (状態 ${status})。`,
   tryIn: (seconds) => `${seconds}秒後にもう一度お試しください。`,
   uploadFailed: (name) => `「${name}」をアップロードできませんでした。`,
@@ -140,4 +148,15 @@ const STATUS: Record<number, string> = {
   409: "この会話ではまだ回答を書いています。",
   413: "メッセージが長すぎます。",
   429: "短い時間に送られたメッセージが多すぎます。",
+};
+
+const LIMITED: Record<string, string> = { user: "上限に達しました", org: "組織の上限に達しました", address: "ネットワークの上限に達しました" };
+
+const LIMITS: Record<string, string> = {
+  requests_per_minute: "1分あたりのリクエスト",
+  turns_per_minute: "1分あたりのメッセージ",
+  turns_per_day: "1日あたりのメッセージ",
+  tokens_per_day: "1日あたりのトークン",
+  upload_bytes_per_day: "1日あたりのアップロード",
+  streams: "同時の回答",
 };

@@ -1,6 +1,6 @@
 /** The page at `/`: the chat, and beside it what it is made of. */
 import type { KitfoxChat } from "../chat";
-import { KitfoxInspector } from "../inspector/index";
+import type { KitfoxInspector } from "../inspector/index";
 import { currentUser } from "../inspector/users";
 import { directionOf } from "../strings";
 import { look } from "./look";
@@ -12,17 +12,19 @@ const said = (name: string): string | undefined => document.querySelector<HTMLMe
 const endpoint = new URL(said("chatkit-endpoint") || "chatkit", document.baseURI).href;
 
 document.adoptedStyleSheets = [look];
-if (!customElements.get("kitfox-inspector")) customElements.define("kitfox-inspector", KitfoxInspector);
 
 const main = document.createElement("main");
-const inspector = new KitfoxInspector();
+/** Nothing but its name, until the server lets somebody look. */
+const inspector = document.createElement("kitfox-inspector") as KitfoxInspector;
+inspector.hidden = true;
 const toast = document.createElement("div");
 toast.className = "toast";
 toast.setAttribute("role", "status");
 const backdrop = document.createElement("div");
 backdrop.className = "backdrop";
 inspector.dir = "ltr";
-document.body.replaceChildren(main, toast, backdrop, inspector);
+main.append(toast);
+document.body.replaceChildren(main, backdrop, inspector);
 
 /** What those who may look into the project are told at the start. */
 const NOTES: Record<string, string | undefined> = {
@@ -42,6 +44,7 @@ const send: typeof fetch = (input, init) => {
 inspector.request = send;
 
 void begin();
+void bringInspector();
 
 async function begin(): Promise<void> {
   const element = said("kitfox-element") ?? "builtin";
@@ -68,11 +71,17 @@ async function begin(): Promise<void> {
   main.append(chat);
 }
 
+/** Brings what the inspector is made of, but not to those who may not look. */
+async function bringInspector(): Promise<void> {
+  const refused = await send("api/generation", { method: "HEAD" }).then(({ status }) => status === 401 || status === 403 || status === 404, () => false);
+  if (!refused) await import(new URL("kitfox-inspector.js", import.meta.url).href);
+}
+
 /** Ties the inspector to the chat, and both to the address. */
 function beside(chat: KitfoxChat | undefined): void {
   let errors = 0;
   let open = false;
-  let available = inspector.available;
+  let available = customElements.get("kitfox-inspector") !== undefined && inspector.available;
   let title: string | undefined;
 
   const show = (wanted: boolean): void => {
@@ -109,7 +118,8 @@ function beside(chat: KitfoxChat | undefined): void {
     dress();
   });
   inspector.addEventListener("kitfox-reloaded", (event) => {
-    tell(`Reloaded: ${detailOf<{ sentence: string }>(event).sentence}`);
+    // The inspector says so itself where it is in sight.
+    if (!open) tell(`Reloaded: ${detailOf<{ sentence: string }>(event).sentence}`);
     void chat?.refreshOptions();
   });
   inspector.addEventListener("kitfox-try", (event) => {

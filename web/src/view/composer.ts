@@ -11,12 +11,15 @@ import type { NoticeLevel, StructuredInputItem, StructuredInputSubmission, Widge
 import { type Query, queryAt, shifted } from "../tags";
 import { type Upload, acceptOf, plainName } from "../uploads";
 import { renderWidget } from "../widgets/index";
+import type { WayIn } from "../login";
 import type { ItemHost } from "./host";
 
 export interface Alert {
   level: NoticeLevel;
   text: string;
   action?: { label: string; run: () => void };
+  /** A way to somewhere else, in place of an action. */
+  link?: WayIn;
 }
 
 /** What the composer needs of the chat around it. */
@@ -149,11 +152,12 @@ export class ChatComposer extends LitElement {
     `;
   }
 
-  #alert({ level, text, action }: Alert): TemplateResult {
+  #alert({ level, text, action, link }: Alert): TemplateResult {
     const { t } = this.host.items;
     return html`<div class="alert ${level}">
       ${icon(level === "info" ? "info" : level === "warning" ? "warning" : "alert")}
       <span dir="auto">${text}</span>
+      ${link ? html`<a class="button primary" href=${link.href} target=${link.target ?? nothing} rel="noopener">${t.signInNow}</a>` : nothing}
       ${action ? html`<button type="button" class="button" @click=${action.run}>${action.label}</button>` : nothing}
       <button type="button" class="icon-button small" aria-label=${t.dismiss} title=${t.dismiss} @click=${() => this.host.dismissAlert()}>${icon("close")}</button>
     </div>`;

@@ -2,6 +2,7 @@
 import { LitElement, type TemplateResult, html, nothing } from "lit";
 import { repeat } from "lit/directives/repeat.js";
 import { icon } from "../icons";
+import type { WayIn } from "../login";
 import type { Thread } from "../protocol";
 import type { Strings } from "../strings";
 import type { ThreadList } from "../threads";
@@ -11,6 +12,8 @@ export interface HistoryHost {
   t: Strings;
   list: ThreadList;
   brand?: string;
+  /** Who is signed in and the way out, or the way in. */
+  account?: Account;
   /** Conversations whose turn runs. */
   running: Set<string>;
   open(id: string | undefined): void;
@@ -20,6 +23,9 @@ export interface HistoryHost {
   more(): Promise<void>;
   close(): void;
 }
+
+/** With a name who it is and the way out, else the way in. */
+export type Account = { name?: undefined; email?: undefined; way: WayIn } | { name: string; email?: string; leave: () => void };
 
 export class ChatHistory extends LitElement {
   static override properties = { host: { attribute: false }, openId: { attribute: false }, revision: { attribute: false }, docked: { attribute: false } };
@@ -52,7 +58,18 @@ export class ChatHistory extends LitElement {
         ${repeat(rows, (it) => it.thread.id, ({ age, thread }, index) => html`${age !== rows[index - 1]?.age ? html`<h3 class="age">${age}</h3>` : nothing}${this.#row(thread)}`)}
         ${list.hasMore ? html`<button type="button" class="button quiet more" @click=${() => void this.host.more()}>${t.showMore}</button>` : nothing}
       </nav>
+      ${this.#account(this.host)}
     `;
+  }
+
+  #account({ account, t }: HistoryHost): TemplateResult | typeof nothing {
+    if (!account) return nothing;
+    return html`<div class="account">
+      <bdi title=${account.email ?? nothing}>${account.name ?? t.notSignedIn}</bdi>
+      ${"way" in account
+        ? html`<a class="button" href=${account.way.href} target=${account.way.target ?? nothing} rel="noopener">${t.signInNow}</a>`
+        : html`<button type="button" class="button quiet" @click=${account.leave}>${t.signOut}</button>`}
+    </div>`;
   }
 
   #row(thread: Thread): TemplateResult {

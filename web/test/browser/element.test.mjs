@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, afterEach, test } from "node:test";
-import { Scripted, answering, chat, done, holding, id, item, launch, opening, said, send, settled, streamed, thread, user } from "./lib.mjs";
+import { Scripted, answering, chat, done, findings, holding, id, item, launch, opening, said, send, settled, shot, streamed, thread, user } from "./lib.mjs";
 
 let browser;
 let server;
@@ -686,4 +686,63 @@ test("a hidden item type of a later version is named, and hides nothing else", a
   await page.getByText("Still here.").waitFor();
   assert.match((await text(".placeholder"))[0], /hologram/);
   page.wrong = page.wrong.filter((it) => !it.startsWith("console:"));
+});
+
+test("whoever is not signed in is told so, and has a link that comes back here", async () => {
+  server.handlers["threads.list"] = (params, reply) => reply.json({ message: "you are not signed in", login: "missing", methods: ["oidc"], sign_in: `${server.origin}/auth/login` }, 401);
+  server.handlers["threads.create"] = (params, reply) => reply.json({ message: "your login has ended", login: "expired", methods: ["oidc"], sign_in: `${server.origin}/auth/login` }, 401);
+  page = await chat(browser, server, undefined, { hash: "?a=b" });
+  await page.evaluate(() => { document.querySelector("kitfox-chat").sidebar = true; });
+  await page.locator(".alert").waitFor();
+  assert.match((await text(".alert"))[0], /You are not signed in\. What you type stays here\./);
+  const link = page.locator(".alert").getByRole("link", { name: "Sign in" });
+  assert.equal(await link.getAttribute("href"), `${server.origin}/auth/login?next=%2F%3Fa%3Db`);
+  assert.equal(await link.getAttribute("target"), null);
+  const told = page.evaluate(() => new Promise((resolve) => { document.addEventListener("kitfox.signin", ({ detail }) => resolve(detail), { once: true }); }));
+  await send(page, "keep this");
+  assert.deepEqual(await told, { login: "expired", methods: ["oidc"], signIn: `${server.origin}/auth/login` });
+  await page.getByText("You have been signed out.").waitFor();
+  assert.equal(await page.locator("textarea.message").inputValue(), "keep this");
+  assert.deepEqual(await findings(page), []);
+  await shot(page, "sign-in");
+});
+
+test("an address that is no web address is no way to sign in", async () => {
+  server.handlers["threads.list"] = (params, reply) => reply.json({ message: "no", login: "missing", methods: ["oidc"], sign_in: "javascript:alert(1)" }, 401);
+  page = await chat(browser, server);
+  await page.getByText("Sign in, then reload this page").waitFor();
+  assert.equal(await page.getByRole("link", { name: "Sign in" }).count(), 0);
+});
+
+test("on the server's own page, whoever is signed in sees who it is, and signs out", async () => {
+  server.options = { greeting: "Hi", project: "Foxes", login: { name: "Ada Lovelace", email: "ada@example.com", sign_out: `${server.origin}/auth/logout` } };
+  page = await chat(browser, server, undefined, { width: 1200 });
+  assert.equal(await page.getByText("Ada Lovelace").count(), 0);
+  await page.evaluate(() => { document.querySelector("kitfox-chat").sidebar = true; });
+  await page.getByText("Ada Lovelace").waitFor();
+  assert.deepEqual(await findings(page), []);
+  await shot(page, "signed-in");
+  await page.route("**/auth/logout", (route) => route.fulfill({ json: { location: "/?gone" } }));
+  const asked = page.waitForRequest("**/auth/logout");
+  await page.getByRole("button", { name: "Sign out" }).click();
+  assert.equal((await asked).method(), "POST");
+  await page.waitForURL("**/?gone");
+});
+
+test("where people may sign in but need not, the server's own page has the way", async () => {
+  server.options = { greeting: "Hi", login: { sign_in: `${server.origin}/auth/login` } };
+  page = await chat(browser, server, undefined, { width: 1200 });
+  await page.evaluate(() => { document.querySelector("kitfox-chat").sidebar = true; });
+  await page.getByText("Not signed in").waitFor();
+  assert.match(await page.getByRole("link", { name: "Sign in" }).getAttribute("href"), /\/auth\/login\?next=/);
+});
+
+test("a limit that is reached is told in the reader's words and time", async () => {
+  server.handlers["threads.create"] = (params, reply) => reply.json({ message: "you have reached your limit of 20 messages a minute: there is more at 10:00:00 UTC", limit: "turns_per_minute", of: "user", most: 20, retry_after: 41, available_at: new Date(Date.now() + 41_000).toISOString() }, 429, { "retry-after": "41" });
+  page = await chat(browser, server);
+  await send(page, "keep this");
+  await page.locator(".alert.warning").waitFor();
+  assert.match((await text(".alert"))[0], /You have reached your limit \(20 messages a minute\)\. Try again in (?:39|40|41) s\./);
+  assert.equal(await page.locator("textarea.message").inputValue(), "keep this");
+  await shot(page, "limit");
 });

@@ -35,6 +35,10 @@ before(async () => {
   // The site of the example, at an origin of its own.
   site = createServer(async (request, response) => {
     const name = new URL(request.url, "http://site").pathname.slice(1) || "index.html";
+    if (name === "favicon.ico") {
+      response.writeHead(204).end();
+      return;
+    }
     const text = await readFile(path.join(folder, name), "utf8").catch(() => undefined);
     if (text === undefined) response.writeHead(404).end();
     else response.writeHead(200, { "content-type": TYPES[path.extname(name)] ?? "text/plain" }).end(text.replaceAll("http://localhost:8000", server));
@@ -73,7 +77,7 @@ async function open(address, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1300, height: 860 }, ...options });
   const page = await context.newPage();
   page.troubles = [];
-  page.on("console", (it) => { if (it.type() === "error") page.troubles.push(it.text()); });
+  page.on("console", (it) => { if (it.type() === "error") page.troubles.push(`${it.text()} ${it.location().url}`); });
   page.on("pageerror", (it) => page.troubles.push(String(it)));
   await page.goto(address);
   return page;

@@ -64,7 +64,7 @@ export class Scripted {
       await this.handlers[turn[2]](this.requests.at(-1).params, new Reply(response));
       return;
     }
-    if (request.method !== "GET") {
+    if (request.method !== "GET" && request.method !== "HEAD") {
       const body = await bytesOf(request);
       this.requests.push({ type: `${request.method} ${pathname}`, body, headers: request.headers });
       response.writeHead(204).end();

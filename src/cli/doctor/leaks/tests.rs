@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::*;
@@ -97,8 +99,11 @@ fn a_canary_is_found_wherever_it_is_and_however_it_is_written() {
     let copy = Copy::of_nothing();
     let planted = copy.planted.iter().find(|it| it.name == "doctor_exchange_sealed").unwrap();
     let secret = planted.secret.expose();
-    let hex: String = secret.bytes().map(|it| format!("{it:02x}")).collect();
-    let percent: String = secret.bytes().map(|it| format!("%{it:02X}")).collect();
+    let (mut hex, mut percent) = (String::new(), String::new());
+    for byte in secret.bytes() {
+        write!(hex, "{byte:02x}").unwrap();
+        write!(percent, "%{byte:02X}").unwrap();
+    }
     let forms = [
         format!("x{secret}y"),
         hex,
